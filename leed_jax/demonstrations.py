@@ -1,0 +1,299 @@
+"""Demonstrations as padded arrays: built, merged, filtered, sampled on the device, kept in files."""
+
+import dataclasses
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from leed_jax.types import EnvSpec
+
+FORMAT_VERSION = 1
+MAX_FILE_BYTES = 4 * 2**30
+"""Unpacked size above which a file is refused unread."""
+
+
+class DemonstrationArrays(NamedTuple):
+    """K episodes padded to S steps, as arrays of the host or of a device."""
+
+    observation: Float[Array, "K S N D"]
+    action: Int[Array, "K S N"]
+    """Actions that were executed."""
+    action_mask: Bool[Array, "K S N A"]
+    reward: Float[Array, "K S N"]
+    """Each agent's own."""
+    valid: Bool[Array, "K S N"]
+    """Rows to learn from: inside the episode, the agent's decision, and the plan's own action."""
+    returns: Float[Array, "K N"]
+    """Undiscounted, each agent's own; the team sum is the sum over N."""
+
+
+class Rows(NamedTuple):
+    """Demonstrations as M rows, padding steps left out, for sampling in a training step."""
+
+    observation: Float[Array, "M N D"]
+    action: Int[Array, "M N"]
+    action_mask: Bool[Array, "M N A"]
+    weight: Float[Array, "M N"]
+    """w in the expert loss, mean 1 over an agent's valid rows; 0: the row is not to be learnt."""
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Demonstrations and where they came from; ``print`` tells a person what they are."""
+
+    arrays: DemonstrationArrays
+    spec: EnvSpec
+    measures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Mean success metrics over the episodes."""
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """JSON: scenario and its options, model, request hash, plans, usage, package versions."""
+
+    def __post_init__(self) -> None:
+        _check(self.arrays, self.spec)
+
+    @property
+    def num_episodes(self) -> int:
+        """K."""
+        return self.arrays.action.shape[0]
+
+    @property
+    def num_steps(self) -> int:
+        """Environment steps that the episodes took: the price in samples."""
+        return int(np.asarray(self.arrays.valid).any(-1).sum())
+
+    @property
+    def team_returns(self) -> Float[np.ndarray, "K"]:
+        """Sum over agents of their own undiscounted returns."""
+        return np.asarray(self.arrays.returns).sum(-1)
+
+    def __str__(self) -> str:
+        arrays, returns = self.arrays, self.team_returns
+        k, s, n = arrays.action.shape
+        lines = [
+            f"Demonstrations of {self.spec.name}: {k} episodes, {n} agents, up to {s} steps",
+            f"  steps         {self.num_steps:,} valid; observations [{k}, {s}, {n}, "
+            f"{arrays.observation.shape[-1]}], {arrays.action_mask.shape[-1]} actions",
+            f"  team return   mean {returns.mean():.2f}, from {returns.min():.2f} "
+            f"to {returns.max():.2f} (sum over agents)",
+            f"  agent return  mean {np.asarray(arrays.returns).mean():.2f}",
+        ]
+        lines += [f"  {name:<13} {value:.3f}" for name, value in self.measures.items()]
+        source = self.provenance.get("model")
+        if source:
+            lines.append(f"  instructions  by {source}")
+        return "\n".join(lines)
+
+    def filter(
+        self, *, min_team_return: float | None = None, best: float | None = None
+    ) -> "Demonstrations":
+        """The episodes that are good enough.
+
+        Args:
+          min_team_return: keep episodes with at least this team sum.
+          best: keep this share of the episodes, in (0, 1], those with the highest team sums.
+
+        Raises:
+          ValueError: nothing would be left, or ``best`` is out of range.
+        """
+        returns = self.team_returns
+        keep = np.ones(len(returns), bool)
+        if min_team_return is not None:
+            keep &= returns >= min_team_return
+        if best is not None:
+            if not 0 < best <= 1:
+                raise ValueError(f"best must be in (0, 1], got {best}")
+            order = np.argsort(-returns, kind="stable")
+            keep &= np.isin(np.arange(len(returns)), order[: int(np.ceil(best * len(returns)))])
+        if not keep.any():
+            raise ValueError(
+                f"no episode is left: min_team_return={min_team_return}, the best has "
+                f"{returns.max():.2f}"
+            )
+        kept = DemonstrationArrays(*(np.asarray(values)[keep] for values in self.arrays))
+        # Means over all episodes are not those of the kept ones.
+        return dataclasses.replace(self, arrays=kept, measures={})
+
+    def rows(self, weighting: Literal["uniform", "return"] = "uniform") -> Rows:
+        """Flattened for sampling single steps.
+
+        Weighting "return" gives episode k of agent i the weight
+        ``exp((R_ki - max_k R_ki) / std_k R_ki)``, scaled to mean 1 over the agent's valid rows.
+        """
+        arrays = DemonstrationArrays(*map(np.asarray, self.arrays))
+        weight = arrays.valid * episode_weights(arrays.returns, weighting)[:, None]
+        count = np.maximum(arrays.valid.sum((0, 1)), 1)
+        weight = weight / np.maximum(weight.sum((0, 1)) / count, 1e-12)
+        steps = arrays.valid.any(-1)
+        return Rows(
+            observation=arrays.observation[steps],
+            action=arrays.action[steps],
+            action_mask=arrays.action_mask[steps],
+            weight=weight[steps].astype(np.float32),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a ``.npz`` whose member ``header`` is versioned JSON; no pickles.
+
+        The file appears whole or not at all (written beside its place, then renamed).
+        """
+        header = {
+            "format": "leed_jax.demonstrations",
+            "version": FORMAT_VERSION,
+            "spec": self.spec._asdict(),
+            "measures": dict(self.measures),
+            "provenance": dict(self.provenance),
+        }
+        target = Path(path)
+        partial = target.with_name(target.name + ".partial")
+        text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        arrays = {name: np.asarray(value) for name, value in self.arrays._asdict().items()}
+        try:
+            with partial.open("wb") as file:
+                np.savez_compressed(file, header=text, **arrays)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str]) -> Demonstrations:
+    """Demonstrations from `Demonstrations.save`.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not such a file, another version, or arrays that contradict the header; the
+        message names the field.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no demonstrations at {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MAX_FILE_BYTES:
+            raise ValueError(f"unpacks to {unpacked:,} bytes, {MAX_FILE_BYTES:,} are allowed")
+        with np.load(path, allow_pickle=False) as members:
+            header = json.loads(bytes(members["header"]))
+            values = {name: members[name] for name in DemonstrationArrays._fields}
+        if header.get("format") != "leed_jax.demonstrations":
+            raise ValueError("header: not a file of demonstrations")
+        if header.get("version") != FORMAT_VERSION:
+            raise ValueError(
+                f"header: version {header.get('version')!r}, this package reads {FORMAT_VERSION}"
+            )
+        fields = header["spec"]
+        lists = {name: tuple(fields[name]) for name in EnvSpec._fields[1:4]}
+        spec = EnvSpec(**{**fields, **lists})
+        return Demonstrations(
+            DemonstrationArrays(**values), spec, header["measures"], header["provenance"]
+        )
+    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is no file of demonstrations: {error!r}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
+    """All episodes of several demonstrations of one environment.
+
+    Raises:
+      ValueError: none given, or they are of different environments; names the field.
+    """
+    if not parts:
+        raise ValueError("merge needs at least one Demonstrations")
+    for part in parts[1:]:
+        require_match(part, parts[0].spec)
+    counts = np.array([part.num_episodes for part in parts])
+    names = set.intersection(*(set(part.measures) for part in parts))
+    measures = {
+        name: float(np.average([part.measures[name] for part in parts], weights=counts))
+        for name in parts[0].measures
+        if name in names
+    }
+    stacked = [
+        np.concatenate([np.asarray(getattr(part.arrays, field)) for part in parts])
+        for field in DemonstrationArrays._fields
+    ]
+    provenance = {"merged": [dict(part.provenance) for part in parts]}
+    return Demonstrations(DemonstrationArrays(*stacked), parts[0].spec, measures, provenance)
+
+
+def require_match(demonstrations: Demonstrations, spec: EnvSpec) -> None:
+    """Raises ``ValueError`` naming the first field in which the two environments differ."""
+    for name, wanted in spec._asdict().items():
+        found = getattr(demonstrations.spec, name)
+        if found != wanted:
+            raise ValueError(f"demonstrations: {name} is {found!r}, the environment has {wanted!r}")
+
+
+def _check(arrays: DemonstrationArrays, spec: EnvSpec) -> None:
+    if np.ndim(arrays.action) != 3:
+        raise ValueError(f"action must be [K, S, N], got shape {np.shape(arrays.action)}")
+    k, s, n = np.shape(arrays.action)
+    sizes = {"K": k, "S": s, "N": spec.num_agents}
+    sizes |= {"D": spec.observation_size, "A": spec.num_actions}
+    wanted = {
+        "observation": ("KSND", "f"),
+        "action": ("KSN", "i"),
+        "action_mask": ("KSNA", "b"),
+        "reward": ("KSN", "f"),
+        "valid": ("KSN", "b"),
+        "returns": ("KN", "f"),
+    }
+    for name, (letters, kind) in wanted.items():
+        values = np.asarray(getattr(arrays, name))
+        shape = tuple(sizes[letter] for letter in letters)
+        if values.shape != shape or values.dtype.kind != kind:
+            raise ValueError(
+                f"{name} must be [{', '.join(letters)}] = {list(shape)} of kind {kind!r}, got "
+                f"{list(values.shape)} {values.dtype}"
+            )
+        if kind == "f" and not np.isfinite(values).all():
+            raise ValueError(f"{name} holds NaN or infinite numbers")
+    valid, action = np.asarray(arrays.valid), np.asarray(arrays.action)
+    if not valid.any():
+        raise ValueError("valid marks no row: there is nothing to learn from")
+    if action.min() < 0 or action.max() >= spec.num_actions:
+        raise ValueError(f"action must be in 0..{spec.num_actions - 1}")
+    legal = np.take_along_axis(np.asarray(arrays.action_mask), action[..., None], -1)[..., 0]
+    if not legal[valid].all():
+        raise ValueError("action holds actions that action_mask forbids, in valid rows")
+
+
+def episode_weights(
+    returns: Float[np.ndarray, "K N"], weighting: Literal["uniform", "return"]
+) -> Float[np.ndarray, "K N"]:
+    """Unscaled weight of an episode for every agent, see `Demonstrations.rows`."""
+    if weighting == "uniform":
+        return np.ones_like(returns)
+    spread = np.maximum(returns.std(0), 1e-8)
+    return np.exp((returns - returns.max(0)) / spread)
+
+
+def sample(
+    key: Key[Array, ""], rows: Rows, batch_size: int, *, by_weight: bool = False
+) -> Rows:
+    """A batch of rows, drawn with replacement on the device.
+
+    Args:
+      key: random key.
+      rows: to draw from.
+      batch_size: B.
+      by_weight: draw rows in proportion to their mean weight over agents, and return them with
+        the weights left in only as a mask, instead of drawing uniformly with weights.
+    """
+    if not by_weight:
+        index = jax.random.randint(key, (batch_size,), 0, rows.action.shape[0])
+        return jax.tree.map(lambda values: values[index], rows)
+    total = jnp.cumsum(rows.weight.mean(-1))
+    draw = jax.random.uniform(key, (batch_size,)) * total[-1]
+    index = jnp.minimum(jnp.searchsorted(total, draw, side="right"), total.shape[0] - 1)
+    batch = jax.tree.map(lambda values: values[index], rows)
+    return batch._replace(weight=(batch.weight > 0).astype(jnp.float32))

@@ -1,0 +1,1 @@
+"""Environments with all agents in one array (`leed_jax.types.ArrayEnv`)."""

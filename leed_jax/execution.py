@@ -1,0 +1,175 @@
+"""Plans become actions, and actions episodes, all in JAX: compiled once, on thousands of resets.
+
+Per step the scenario resolves the targets of all agents together, then every command's controller
+runs for every agent and the one that the agent was told is selected (a vmapped ``switch`` would
+run them all too). A program counter per agent says which instruction is in force.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, Key
+
+from leed_jax import episodes, instructions
+from leed_jax.instructions import FIRST_ARGUMENT, OP, EncodedPlans, Plan
+from leed_jax.scenarios import Program, Scenario
+from leed_jax.types import Expert, Memory, Policy, State, TimeStep
+
+
+class ExpertMemory(NamedTuple):
+    """Where every agent stands in its plan."""
+
+    counter: Int[Array, "N"]
+    """Index of the instruction in force."""
+    elapsed: Int[Array, "N"]
+    """Steps since it started."""
+    completed: Int[Array, "N"]
+    """Instructions that ended because they were finished or their condition held."""
+    timed_out: Int[Array, "N"]
+    """Instructions that ended by ``max_steps`` alone."""
+    targets: Any
+    """Resolved targets of the last step, for feedback and rendering."""
+    scenario: Memory
+    """The scenario's own."""
+
+
+class Executed(NamedTuple):
+    """Episodes of plans, with all that demonstrations, feedback and rendering need."""
+
+    episodes: episodes.Episodes
+    """``record`` holds a `Step` with leading axes K, S."""
+    plan_index: Int[np.ndarray, "K"]
+    """Which plan was run."""
+
+
+class Step(NamedTuple):
+    """What is kept of one step."""
+
+    state: State
+    time_step: TimeStep
+    memory: ExpertMemory
+    action: Int[Array, "N"]
+    legal: Bool[Array, "N"]
+    """The plan's own action was legal; otherwise the first legal one was executed instead."""
+
+
+def expert(scenario: Scenario, rows: Int[Array, "N L F"], valid: Bool[Array, "N L"]) -> Expert:
+    """One encoded plan as a policy for any state of ``scenario``."""
+    controls = scenario.controls
+    agents = jnp.arange(rows.shape[0])
+    last = valid.sum(-1) - 1
+    arguments = slice(FIRST_ARGUMENT, FIRST_ARGUMENT + scenario.vocabulary.num_arguments)
+
+    def program(memory: ExpertMemory) -> tuple[Program, Int[Array, "N F"]]:
+        row = rows[agents, memory.counter]
+        return Program(row[:, OP], row[:, arguments], memory.elapsed == 0), row
+
+    def init(state: State) -> ExpertMemory:
+        zeros = jnp.zeros(rows.shape[0], jnp.int32)
+        memory = ExpertMemory(zeros, zeros, zeros, zeros, (), controls.init(state))
+        targets, _ = controls.resolve(state, program(memory)[0], memory.scenario)
+        return memory._replace(targets=targets)
+
+    def label(state: State, memory: ExpertMemory) -> tuple[Int[Array, "N"], ExpertMemory]:
+        now, row = program(memory)
+        targets, scenario_memory = controls.resolve(state, now, memory.scenario)
+        answers = [jax.vmap(c, (0, None, 0))(targets, state, agents) for c in controls.controllers]
+        action = jnp.stack([action for action, _ in answers])[now.op, agents]
+        finished = jnp.stack([finished for _, finished in answers])[now.op, agents]
+        until, limit, repeat = row[:, -3], row[:, -2], row[:, -1]
+        if controls.conditions:
+            held = jnp.stack([condition(state, targets) for condition in controls.conditions])
+            finished = jnp.where(until > 0, held[jnp.maximum(until - 1, 0), agents], finished)
+        elapsed = memory.elapsed + 1
+        timed_out = (limit > 0) & (elapsed >= limit) & ~finished
+        # After the last instruction the list starts over, or that instruction stays in force.
+        more = (memory.counter < last) | (repeat > 0)
+        following = jnp.where(memory.counter < last, memory.counter + 1, 0)
+        leave = (finished | timed_out) & more
+        return action.astype(jnp.int32), ExpertMemory(
+            counter=jnp.where(leave, following, memory.counter),
+            elapsed=jnp.where(leave, 0, elapsed),
+            completed=memory.completed + (finished & leave),
+            timed_out=memory.timed_out + (timed_out & leave),
+            targets=targets,
+            scenario=scenario_memory,
+        )
+
+    return Expert(init, label)
+
+
+def as_policy(guide: Expert) -> Policy:
+    """The expert as a policy that never acts illegally; its memory is (legal, expert's memory)."""
+
+    def init(state: State, time_step: TimeStep) -> Any:
+        return jnp.ones_like(time_step.decision), guide.init(state)
+
+    def act(carry: Any, state: State, time_step: TimeStep, key: Key[Array, ""]) -> Any:
+        del key
+        action, memory = guide.label(state, carry[1])
+        mask = time_step.action_mask
+        legal = jnp.take_along_axis(mask, action[:, None], axis=-1)[:, 0]
+        return (legal, memory), jnp.where(legal, action, mask.argmax(-1))
+
+    return Policy(init, act)
+
+
+def _keep(state: State, time_step: TimeStep, carry: Any, action: Int[Array, "N"]) -> Step:
+    legal, memory = carry
+    return Step(state, time_step, memory, action, legal)
+
+
+def execute(
+    scenario: Scenario,
+    plans: Sequence[Plan],
+    keys: Key[Array, "K"],
+    plan_index: Int[np.ndarray, "K"] | None = None,
+) -> Executed:
+    """Runs plans from the resets of ``keys``.
+
+    Args:
+      scenario: where.
+      plans: P of them.
+      keys: one per episode.
+      plan_index: which plan each episode runs; by default the only plan, or for as many plans as
+        keys each its own.
+
+    Raises:
+      ValueError: a plan holds what the vocabulary does not, or the numbers of plans and keys do
+        not fit together.
+    """
+    encoded = instructions.encode(plans, scenario.vocabulary)
+    if plan_index is None:
+        if len(plans) not in (1, len(keys)):
+            raise ValueError(f"{len(plans)} plans and {len(keys)} keys: plan_index is needed")
+        plan_index = np.arange(len(keys)) % len(plans)
+    run = _runner(scenario)
+    return Executed(run(EncodedPlans(*map(jnp.asarray, encoded)), plan_index, keys), plan_index)
+
+
+def _runner(scenario: Scenario) -> Any:
+    """The compiled executor of a scenario: plans are arguments, so it compiles once."""
+    if scenario.env.step not in _RUNNERS:
+
+        @jax.jit
+        def run(plans: EncodedPlans, index: Int[Array, "K"], keys: Key[Array, "K"]) -> Any:
+            def one(plan: Int[Array, ""], key: Key[Array, ""]) -> episodes.Episodes:
+                guide = expert(scenario, plans.rows[plan], plans.valid[plan])
+                return episodes.run_one(scenario.env, as_policy(guide), key, record=_keep)
+
+            return jax.vmap(one)(index, keys)
+
+        _RUNNERS[scenario.env.step] = run
+    return _RUNNERS[scenario.env.step]
+
+
+_RUNNERS: dict[Any, Any] = {}
+
+
+def make_expert(scenario: Scenario, plan: Plan) -> Expert:
+    """A relational plan as an `Expert`, for labelling the states that a learner visits."""
+    encoded = instructions.encode([plan], scenario.vocabulary)
+    return expert(scenario, jnp.asarray(encoded.rows[0]), jnp.asarray(encoded.valid[0]))

@@ -1,0 +1,115 @@
+"""Tasks that can be instructed: an environment, and the words to instruct it.
+
+A scenario is one file of this folder that offers ``NAMES`` (``family/task``, all it can make) and
+``make(name, **options)``; the package's `make` finds it by name, no central list names it.
+"""
+
+import difflib
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from leed_jax.instructions import Vocabulary
+from leed_jax.types import ArrayEnv, Memory, State
+
+
+class Program(NamedTuple):
+    """The instruction that every agent is following now."""
+
+    op: Int[Array, "N"]
+    """Index of the command."""
+    arguments: Int[Array, "N P"]
+    """Codes of its parameters."""
+    started: Bool[Array, "N"]
+    """This is the instruction's first step."""
+
+
+class Controls(NamedTuple):
+    """What turns instructions into actions, all of it pure JAX on a single environment."""
+
+    init: Callable[[State], Memory]
+    """State at the start of an episode -> memory of the resolver."""
+    resolve: Callable[[State, Program, Memory], tuple[Any, Memory]]
+    """Targets for all agents together, [N, ...] in every leaf, so that claims never collide."""
+    controllers: tuple[Callable[[Any, State, Any], tuple[Any, Any]], ...]
+    """Per command: (an agent's target, state, agent's index) -> action, finished."""
+    conditions: tuple[Callable[[State, Any], Bool[Array, "N"]], ...] = ()
+    """Per condition of the vocabulary: (state, targets) -> true for the agents it holds for."""
+
+
+class Threshold(NamedTuple):
+    """When a policy counts as good, for "steps to threshold"."""
+
+    metric: str
+    value: float
+    why: str
+
+
+class Scenario(NamedTuple):
+    """An environment with a vocabulary, and the words and functions that go with both."""
+
+    name: str
+    options: dict[str, Any]
+    """What `make` was told, defaults included: with the name it identifies the scenario."""
+    env: ArrayEnv
+    vocabulary: Vocabulary
+    task: str
+    """What the agents are to achieve and how it is rewarded, in words for the model."""
+    describe: Callable[[State], str]
+    """A given start of an episode in words, numbers rounded."""
+    controls: Controls
+    advice: dict[str, str]
+    """By goal of the generation: what makes a plan good, in words for the model."""
+    feedback: Callable[[State, Any], dict[str, str]]
+    """(states [K S ...], targets [K S N ...]) of executed episodes -> per agent, what happened."""
+    draw: Callable[[Any, State, Any], None]
+    """(matplotlib axes, state, targets or None): one frame of a rendering."""
+    threshold: Threshold | None = None
+
+
+@functools.cache
+def _modules() -> dict[str, Any]:
+    """The module behind every scenario's name."""
+    found = pkgutil.iter_modules(__path__)
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in found]
+    return {name: module for module in modules for name in module.NAMES}
+
+
+def names() -> list[str]:
+    """Every scenario that `make` knows."""
+    return sorted(_modules())
+
+
+def make(name: str, **options: Any) -> Scenario:
+    """The scenario ``family/task``.
+
+    Args:
+      name: one of `names`.
+      options: the scenario's own, e.g. ``num_agents``.
+
+    Raises:
+      ValueError: no such scenario (the nearest names are listed), or an option out of range.
+      TypeError: an option that the scenario does not have.
+    """
+    module = _modules().get(name)
+    if module is None:
+        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.3) or names()
+        raise ValueError(f"no scenario {name!r}; nearest: {', '.join(near)}")
+    known = inspect.signature(module.make).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        allowed = ", ".join(list(known)[1:])
+        raise TypeError(f"{name} has no option {', '.join(unknown)}; its options: {allowed}")
+    return module.make(name, **options)
+
+
+def rounded(values: Any) -> list[float]:
+    """Numbers for a prompt: two decimals, and no negative zero."""
+    flat: Sequence[float] = np.round(np.asarray(values, float), 2).ravel().tolist()
+    return [value + 0.0 for value in flat]

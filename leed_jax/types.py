@@ -1,0 +1,121 @@
+"""Arrays, and bundles of pure functions, that travel between the rooms of the package.
+
+Dimension letters, the same everywhere:
+
+    E  environments side by side     T  steps of a rollout      S  steps of an episode
+    N  agents                        K  demonstration episodes  P  plans
+    L  instructions of a plan        F  integers an instruction encodes to
+    D  observation features          A  actions                 G  global-state features
+    B  rows of a minibatch           M  rows of a flattened data set
+
+Everything here is a ``NamedTuple``: with shape checks on they pass through ``eval_shape`` and
+``vmap`` prefixes, and they are pytrees without registration.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol
+
+from jaxtyping import Array, Bool, Float, Int, Key
+
+State = Any
+"""An environment's own state, a pytree that only the environment looks into."""
+
+Memory = Any
+"""What an expert remembers between two steps of an episode, a pytree of fixed shapes."""
+
+
+class EnvSpec(NamedTuple):
+    """What is fixed about an environment: names and sizes, padded and true."""
+
+    name: str
+    agents: tuple[str, ...]
+    observation_sizes: tuple[int, ...]
+    """True observation size of every agent; D is their maximum, the rest is zero padding."""
+    action_sizes: tuple[int, ...]
+    """True number of actions of every agent; A is their maximum, the rest is never legal."""
+    horizon: int
+    """Steps after which an episode is truncated at the latest."""
+
+    @property
+    def num_agents(self) -> int:
+        """N."""
+        return len(self.agents)
+
+    @property
+    def observation_size(self) -> int:
+        """D."""
+        return max(self.observation_sizes)
+
+    @property
+    def num_actions(self) -> int:
+        """A."""
+        return max(self.action_sizes)
+
+
+class TimeStep(NamedTuple):
+    """What all agents see after a reset or a step, beside the environment's state."""
+
+    observation: Float[Array, "N D"]
+    reward: Float[Array, "N"]
+    """Each agent's own reward for the step that led here; zero after a reset."""
+    terminated: Bool[Array, "N"]
+    """The agent's return ends here: nothing is bootstrapped."""
+    truncated: Bool[Array, ""]
+    """The time limit cut the episode: the value of this observation is bootstrapped."""
+    action_mask: Bool[Array, "N A"]
+    """Legal actions; every agent has at least one."""
+    decision: Bool[Array, "N"]
+    """The agent's action matters here (false: dead, or in transit); the others' rows are masked."""
+    global_state: Float[Array, "G"]
+    """For central critics of baselines; LEED's own networks never see it."""
+
+    @property
+    def over(self) -> Bool[Array, ""]:
+        """Whether the episode ended with this step."""
+        return self.truncated | self.terminated.all()
+
+
+class Measure(NamedTuple):
+    """A success metric beside the return, read off the state after every step."""
+
+    name: str
+    read: Callable[[State], Float[Array, ""]]
+    over: Literal["last", "mean", "sum"]
+    """How the readings of an episode become one number."""
+    meaning: str
+    """One line with unit and direction, for tables."""
+
+
+class ArrayEnv(NamedTuple):
+    """An environment with all agents in one array: the only thing that the trainer sees.
+
+    Both functions are pure and serve one environment; ``vmap`` adds E.
+    """
+
+    reset: Callable[[Key[Array, ""]], tuple[State, TimeStep]]
+    step: Callable[[Key[Array, ""], State, Int[Array, "N"]], tuple[State, TimeStep]]
+    spec: EnvSpec
+    measures: tuple[Measure, ...] = ()
+
+
+class Expert(NamedTuple):
+    """A plan as a policy: its action for any state, also for those that a learner visits."""
+
+    init: Callable[[State], Memory]
+    label: Callable[[State, Memory], tuple[Int[Array, "N"], Memory]]
+
+
+class Policy(NamedTuple):
+    """Anything that acts: trained actors, a plan, a random policy."""
+
+    init: Callable[[State, TimeStep], Any]
+    act: Callable[[Any, State, TimeStep, Key[Array, ""]], tuple[Any, Int[Array, "N"]]]
+
+
+class HasArrayEnv(Protocol):
+    """A scenario, or whatever else carries an ``ArrayEnv``."""
+
+    @property
+    def env(self) -> ArrayEnv:
+        """The environment."""
+        ...
