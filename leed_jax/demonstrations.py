@@ -1,9 +1,10 @@
-"""Demonstrations as padded arrays: built, merged, filtered, sampled on the device, kept in files."""
+"""Demonstrations as padded arrays: built, merged, filtered, sampled, kept in files."""
 
 import dataclasses
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,30 +15,40 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from leed_jax.types import EnvSpec
+from leed_jax.types import AnyArray, EnvSpec
 
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 4 * 2**30
 """Unpacked size above which a file is refused unread."""
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OSError,
+    RuntimeError,  # an encrypted member, or an unknown compression
+)
 
 
 class DemonstrationArrays(NamedTuple):
     """K episodes padded to S steps, as arrays of the host or of a device."""
 
-    observation: Float[Array, "K S N D"]
-    action: Int[Array, "K S N"]
+    observation: Float[AnyArray, "K S N D"]
+    action: Int[AnyArray, "K S N"]
     """Actions that were executed."""
-    action_mask: Bool[Array, "K S N A"]
-    reward: Float[Array, "K S N"]
+    action_mask: Bool[AnyArray, "K S N A"]
+    reward: Float[AnyArray, "K S N"]
     """Each agent's own."""
-    valid: Bool[Array, "K S N"]
+    valid: Bool[AnyArray, "K S N"]
     """Rows to learn from: inside the episode, the agent's decision, and the plan's own action."""
-    returns: Float[Array, "K N"]
+    returns: Float[AnyArray, "K N"]
     """Undiscounted, each agent's own; the team sum is the sum over N."""
 
 
 class Rows(NamedTuple):
-    """Demonstrations as M rows, padding steps left out, for sampling in a training step."""
+    """Demonstrations as M rows on the device, padding steps left out, for sampling batches."""
 
     observation: Float[Array, "M N D"]
     action: Int[Array, "M N"]
@@ -122,23 +133,24 @@ class Demonstrations:
         # Means over all episodes are not those of the kept ones.
         return dataclasses.replace(self, arrays=kept, measures={})
 
-    def rows(self, weighting: Literal["uniform", "return"] = "uniform") -> Rows:
-        """Flattened for sampling single steps.
+    def episodes(self, weighting: Literal["uniform", "return"] = "uniform") -> Rows:
+        """Whole padded episodes with leading axes K, S, for recurrent networks.
 
         Weighting "return" gives episode k of agent i the weight
         ``exp((R_ki - max_k R_ki) / std_k R_ki)``, scaled to mean 1 over the agent's valid rows.
         """
         arrays = DemonstrationArrays(*map(np.asarray, self.arrays))
-        weight = arrays.valid * episode_weights(arrays.returns, weighting)[:, None]
+        weight = arrays.valid * episode_weights(np.asarray(arrays.returns), weighting)[:, None]
         count = np.maximum(arrays.valid.sum((0, 1)), 1)
         weight = weight / np.maximum(weight.sum((0, 1)) / count, 1e-12)
-        steps = arrays.valid.any(-1)
         return Rows(
-            observation=arrays.observation[steps],
-            action=arrays.action[steps],
-            action_mask=arrays.action_mask[steps],
-            weight=weight[steps].astype(np.float32),
+            arrays.observation, arrays.action, arrays.action_mask, weight.astype(np.float32)
         )
+
+    def rows(self, weighting: Literal["uniform", "return"] = "uniform") -> Rows:
+        """The same flattened to M single steps, padding left out."""
+        steps = np.asarray(self.arrays.valid).any(-1)
+        return Rows(*(values[steps] for values in self.episodes(weighting)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a ``.npz`` whose member ``header`` is versioned JSON; no pickles.
@@ -158,7 +170,7 @@ class Demonstrations:
         arrays = {name: np.asarray(value) for name, value in self.arrays._asdict().items()}
         try:
             with partial.open("wb") as file:
-                np.savez_compressed(file, header=text, **arrays)
+                np.savez_compressed(file, allow_pickle=False, header=text, **arrays)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
@@ -194,7 +206,7 @@ def load(path: str | os.PathLike[str]) -> Demonstrations:
         return Demonstrations(
             DemonstrationArrays(**values), spec, header["measures"], header["provenance"]
         )
-    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{path} is no file of demonstrations: {error!r}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -236,7 +248,7 @@ def require_match(demonstrations: Demonstrations, spec: EnvSpec) -> None:
 def _check(arrays: DemonstrationArrays, spec: EnvSpec) -> None:
     if np.ndim(arrays.action) != 3:
         raise ValueError(f"action must be [K, S, N], got shape {np.shape(arrays.action)}")
-    k, s, n = np.shape(arrays.action)
+    k, s, _ = np.shape(arrays.action)
     sizes = {"K": k, "S": s, "N": spec.num_agents}
     sizes |= {"D": spec.observation_size, "A": spec.num_actions}
     wanted = {
@@ -277,9 +289,7 @@ def episode_weights(
     return np.exp((returns - returns.max(0)) / spread)
 
 
-def sample(
-    key: Key[Array, ""], rows: Rows, batch_size: int, *, by_weight: bool = False
-) -> Rows:
+def sample(key: Key[Array, ""], rows: Rows, batch_size: int, *, by_weight: bool = False) -> Rows:
     """A batch of rows, drawn with replacement on the device.
 
     Args:

@@ -70,15 +70,22 @@ def run_one(
             readings[measure.name] = jnp.where(now.over, before, reading)
         reward = jnp.where(now.over, 0.0, time_step.reward)
         over = now.over | time_step.over
-        after = _Running(state, time_step, memory, over, readings, now.length + ~now.over)
+        length = now.length + (~now.over).astype(jnp.int32)
+        after = _Running(state, time_step, memory, over, readings, length)
         return after, (~now.over, reward, kept)
 
     final, (valid, rewards, kept) = jax.lax.scan(body, start, jnp.arange(env.spec.horizon))
+    steps = final.length.astype(jnp.float32)
     measures = {
-        m.name: final.readings[m.name] / (final.length if m.over == "mean" else 1)
-        for m in env.measures
+        measure.name: final.readings[measure.name] / (steps if measure.over == "mean" else 1)
+        for measure in env.measures
     }
     return Episodes(rewards.sum(0), measures, final.length, valid, rewards, kept)
+
+
+def reset_state(env: ArrayEnv, key: Key[Array, ""]) -> State:
+    """The state in which the episode of ``key`` starts, see `run_one`."""
+    return env.reset(jax.random.split(key, 3)[0])[0]
 
 
 class _Running(NamedTuple):

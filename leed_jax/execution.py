@@ -5,7 +5,8 @@ runs for every agent and the one that the agent was told is selected (a vmapped 
 run them all too). A program counter per agent says which instruction is in force.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,9 +15,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Key
 
 from leed_jax import episodes, instructions
-from leed_jax.instructions import FIRST_ARGUMENT, OP, EncodedPlans, Plan
-from leed_jax.scenarios import Program, Scenario
-from leed_jax.types import Expert, Memory, Policy, State, TimeStep
+from leed_jax.demonstrations import DemonstrationArrays, Demonstrations
+from leed_jax.instructions import FIRST_ARGUMENT, OP, EncodedPlans, Plan, Vocabulary
+from leed_jax.scenarios import Controls, Program, Scenario
+from leed_jax.types import ArrayEnv, Expert, Memory, Policy, State, TimeStep
 
 
 class ExpertMemory(NamedTuple):
@@ -58,10 +60,18 @@ class Step(NamedTuple):
 
 def expert(scenario: Scenario, rows: Int[Array, "N L F"], valid: Bool[Array, "N L"]) -> Expert:
     """One encoded plan as a policy for any state of ``scenario``."""
-    controls = scenario.controls
+    return _expert(scenario.vocabulary, scenario.controls, rows, valid)
+
+
+def _expert(
+    vocabulary: Vocabulary,
+    controls: Controls,
+    rows: Int[Array, "N L F"],
+    valid: Bool[Array, "N L"],
+) -> Expert:
     agents = jnp.arange(rows.shape[0])
     last = valid.sum(-1) - 1
-    arguments = slice(FIRST_ARGUMENT, FIRST_ARGUMENT + scenario.vocabulary.num_arguments)
+    arguments = slice(FIRST_ARGUMENT, FIRST_ARGUMENT + vocabulary.num_arguments)
 
     def program(memory: ExpertMemory) -> tuple[Program, Int[Array, "N F"]]:
         row = rows[agents, memory.counter]
@@ -92,8 +102,8 @@ def expert(scenario: Scenario, rows: Int[Array, "N L F"], valid: Bool[Array, "N 
         return action.astype(jnp.int32), ExpertMemory(
             counter=jnp.where(leave, following, memory.counter),
             elapsed=jnp.where(leave, 0, elapsed),
-            completed=memory.completed + (finished & leave),
-            timed_out=memory.timed_out + (timed_out & leave),
+            completed=memory.completed + (finished & leave).astype(jnp.int32),
+            timed_out=memory.timed_out + (timed_out & leave).astype(jnp.int32),
             targets=targets,
             scenario=scenario_memory,
         )
@@ -111,7 +121,8 @@ def as_policy(guide: Expert) -> Policy:
         del key
         action, memory = guide.label(state, carry[1])
         mask = time_step.action_mask
-        legal = jnp.take_along_axis(mask, action[:, None], axis=-1)[:, 0]
+        # Not take_along_axis: outside the mask it reads True, and negative actions wrap around.
+        legal = (mask & jax.nn.one_hot(action, mask.shape[-1], dtype=bool)).any(-1)
         return (legal, memory), jnp.where(legal, action, mask.argmax(-1))
 
     return Policy(init, act)
@@ -146,30 +157,89 @@ def execute(
         if len(plans) not in (1, len(keys)):
             raise ValueError(f"{len(plans)} plans and {len(keys)} keys: plan_index is needed")
         plan_index = np.arange(len(keys)) % len(plans)
-    run = _runner(scenario)
+    known = np.isin(plan_index, np.arange(len(plans)))
+    if known.shape != (len(keys),) or not known.all():
+        raise ValueError(f"plan_index must hold {len(keys)} numbers in 0..{len(plans) - 1}")
+    run = _runner(scenario.env, scenario.vocabulary, scenario.controls)
     return Executed(run(EncodedPlans(*map(jnp.asarray, encoded)), plan_index, keys), plan_index)
 
 
-def _runner(scenario: Scenario) -> Any:
+@functools.lru_cache(maxsize=32)
+def _runner(env: ArrayEnv, vocabulary: Vocabulary, controls: Controls) -> Any:
     """The compiled executor of a scenario: plans are arguments, so it compiles once."""
-    if scenario.env.step not in _RUNNERS:
 
-        @jax.jit
-        def run(plans: EncodedPlans, index: Int[Array, "K"], keys: Key[Array, "K"]) -> Any:
-            def one(plan: Int[Array, ""], key: Key[Array, ""]) -> episodes.Episodes:
-                guide = expert(scenario, plans.rows[plan], plans.valid[plan])
-                return episodes.run_one(scenario.env, as_policy(guide), key, record=_keep)
+    @jax.jit
+    def run(plans: EncodedPlans, index: Int[Array, "K"], keys: Key[Array, "K"]) -> Any:
+        def one(plan: Int[Array, ""], key: Key[Array, ""]) -> episodes.Episodes:
+            guide = _expert(vocabulary, controls, plans.rows[plan], plans.valid[plan])
+            return episodes.run_one(env, as_policy(guide), key, record=_keep)
 
-            return jax.vmap(one)(index, keys)
+        return jax.vmap(one)(index, keys)
 
-        _RUNNERS[scenario.env.step] = run
-    return _RUNNERS[scenario.env.step]
-
-
-_RUNNERS: dict[Any, Any] = {}
+    return run
 
 
 def make_expert(scenario: Scenario, plan: Plan) -> Expert:
     """A relational plan as an `Expert`, for labelling the states that a learner visits."""
     encoded = instructions.encode([plan], scenario.vocabulary)
     return expert(scenario, jnp.asarray(encoded.rows[0]), jnp.asarray(encoded.valid[0]))
+
+
+def from_executed(
+    scenario: Scenario, executed: Executed, provenance: Mapping[str, Any]
+) -> Demonstrations:
+    """The episodes as demonstrations, in arrays of the host.
+
+    Rows to learn from are those inside the episode where the agent had a decision to make and
+    the plan's own action was executed; the padding is zero.
+
+    Args:
+      scenario: where the plans were executed.
+      executed: what `execute` returned.
+      provenance: JSON, where they came from.
+
+    Raises:
+      ValueError: no row to learn from, or numbers that are not finite.
+    """
+    ran, step = executed.episodes, executed.episodes.record
+    inside = np.asarray(ran.valid)[:, :, None]
+    observation = np.asarray(step.time_step.observation, np.float32)
+    return Demonstrations(
+        DemonstrationArrays(
+            # An environment may go on to anything after its end, NaN included.
+            observation=np.where(inside[..., None], observation, np.float32(0)),
+            action=np.asarray(step.action, np.int32),
+            action_mask=np.asarray(step.time_step.action_mask),
+            reward=np.asarray(ran.rewards, np.float32),
+            valid=inside & np.asarray(step.time_step.decision) & np.asarray(step.legal),
+            returns=np.asarray(ran.returns, np.float32),
+        ),
+        scenario.env.spec,
+        {name: float(np.mean(values)) for name, values in ran.measures.items()},
+        provenance,
+    )
+
+
+def demonstrate(
+    scenario: Scenario, plan: Plan, *, num_episodes: int = 256, seed: int = 0
+) -> Demonstrations:
+    """Demonstrations of a plan written by hand: the same path as a model's, without a model.
+
+    Args:
+      scenario: where.
+      plan: an `AgentPlan` per agent, to be run from every start.
+      num_episodes: K, random starts.
+      seed: draws them.
+
+    Raises:
+      ValueError: the plan holds what the vocabulary does not.
+    """
+    keys = jax.random.split(jax.random.key(seed), num_episodes)
+    provenance = {
+        "scenario": {"name": scenario.name, "options": scenario.options},
+        "model": "hand",
+        "plan_kind": "relational",
+        "plans": {instructions.ANY_EPISODE: instructions.to_mapping(plan)},
+        "seed": seed,
+    }
+    return from_executed(scenario, execute(scenario, [plan], keys), provenance)

@@ -19,6 +19,8 @@ import numpy as np
 import pydantic
 from jaxtyping import Bool, Int
 
+from leed_jax.types import AnyArray
+
 MAX_ANSWER_CHARACTERS = 200_000
 """Longer answers are refused unread."""
 MAX_REPORTED_ERRORS = 12
@@ -122,8 +124,8 @@ Plan = Mapping[str, AgentPlan]
 class EncodedPlans(NamedTuple):
     """Plans as padded integers."""
 
-    rows: Int[np.ndarray, "P N L F"]
-    valid: Bool[np.ndarray, "P N L"]
+    rows: Int[AnyArray, "P N L F"]
+    valid: Bool[AnyArray, "P N L"]
 
 
 class InvalidAnswerError(ValueError):
@@ -143,15 +145,13 @@ def _parameter_type(parameter: Parameter) -> Any:
 
 
 @functools.cache
-def _answer_model(
-    vocabulary: Vocabulary, plan_names: tuple[str, ...]
-) -> type[pydantic.BaseModel]:
+def _answer_model(vocabulary: Vocabulary, plan_names: tuple[str, ...]) -> type[pydantic.BaseModel]:
     """The pydantic model of a whole answer: the one source of schema and check."""
     limit = pydantic.Field(default=None, ge=1, le=vocabulary.horizon)
     ends: dict[str, Any] = {"max_steps": (int | None, limit)}
     if vocabulary.conditions:
-        names = tuple(condition.name for condition in vocabulary.conditions)
-        ends["until"] = (Literal[names] | None, None)
+        condition: Any = Literal[tuple(condition.name for condition in vocabulary.conditions)]
+        ends["until"] = (condition | None, None)
     commands = [
         _strict(
             command.name,
@@ -187,7 +187,10 @@ def json_schema(vocabulary: Vocabulary, plan_names: Sequence[str]) -> dict[str, 
             return node
         renamed = {"anyOf" if key == "oneOf" else key: value for key, value in node.items()}
         kept = {
-            key: clean(value)
+            # Under these two the keys are names of parameters and models, not words of JSON schema.
+            key: {name: clean(item) for name, item in value.items()}
+            if key in ("properties", "$defs")
+            else clean(value)
             for key, value in renamed.items()
             if key not in ("default", "discriminator", "title")
         }
@@ -228,11 +231,12 @@ def parse(
     try:
         answer = _answer_model(vocabulary, tuple(plan_names)).model_validate_json(stripped)
     except pydantic.ValidationError as error:
-        raise InvalidAnswerError(_explain(error)) from None
-    return _from_mapping(answer.model_dump()["plans"])
+        raise InvalidAnswerError(_explain(error, vocabulary, plan_names)) from None
+    return from_mapping(answer.model_dump()["plans"])
 
 
-def _from_mapping(plans: dict[str, Any]) -> dict[str, Plan]:
+def from_mapping(plans: Mapping[str, Any]) -> dict[str, Plan]:
+    """Plans from the JSON form of a checked answer, see `to_mapping`."""
     ends = ("command", "until", "max_steps")
     return {
         name: {
@@ -242,7 +246,7 @@ def _from_mapping(plans: dict[str, Any]) -> dict[str, Plan]:
                         command=item["command"],
                         arguments={key: item[key] for key in item if key not in ends},
                         until=item.get("until"),
-                        max_steps=item["max_steps"],
+                        max_steps=item.get("max_steps"),
                     )
                     for item in agent_plan["instructions"]
                 ),
@@ -278,39 +282,65 @@ def _quote(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _explain(error: pydantic.ValidationError) -> str:
+def _explain(
+    error: pydantic.ValidationError, vocabulary: Vocabulary, plan_names: Sequence[str]
+) -> str:
     """The faults in words: where, what was found, what was allowed."""
     faults = error.errors(include_url=False)
-    lines = [f"- {_place(fault['loc'])}: {_fault(fault)}" for fault in faults[:MAX_REPORTED_ERRORS]]
+    lines = []
+    for fault in faults[:MAX_REPORTED_ERRORS]:
+        path = list(fault["loc"])
+        # With a single command there is no union, and pydantic leaves its tag out of the path.
+        if path[3:4] == ["instructions"] and len(path) > 5 and len(vocabulary.commands) == 1:
+            path.insert(5, vocabulary.commands[0].name)
+        allowed = ", ".join(_names_allowed(path, vocabulary, plan_names))
+        lines.append(f"- {_place(path)}: {_fault(fault, allowed)}")
     if len(faults) > MAX_REPORTED_ERRORS:
         lines.append(f"- and {len(faults) - MAX_REPORTED_ERRORS} more")
     return "The answer is not valid:\n" + "\n".join(lines)
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    if len(location) < 2 or location[0] != "plans":
-        return ".".join(map(str, location)) or "the answer"
-    parts = [f"plan {location[1]!r}", *(f"{name}" for name in location[2:3])]
-    rest = list(location[3:])
+def _place(path: Sequence[int | str]) -> str:
+    # Names come from the answer: an unknown one may be of any length.
+    names = [str(name) if len(str(name)) <= 80 else str(name)[:77] + "..." for name in path]
+    if len(names) < 2 or names[0] != "plans":
+        return ".".join(names) or "the answer"
+    parts = [f"plan {names[1]!r}", *names[2:3]]
+    rest = names[3:]
     if rest[:1] == ["instructions"] and len(rest) > 1:
         parts.append(f"instruction {int(rest[1]) + 1}")
-        rest = rest[2:]
-        if rest:
-            parts.append(f"command {rest.pop(0)}")
-    parts.extend(f"field {name}" for name in rest)
+        parts += [f"command {name}" for name in rest[2:3]]
+        rest = rest[3:]
+    parts += [f"field {name}" for name in rest]
     return ", ".join(parts)
 
 
-def _fault(fault: Any) -> str:
+def _names_allowed(
+    path: Sequence[int | str], vocabulary: Vocabulary, plan_names: Sequence[str]
+) -> Sequence[str]:
+    """What the last name of ``path`` could have been."""
+    by_depth = (("comment", "plans"), plan_names, vocabulary.agents, ("instructions", "repeat"))
+    if len(path) <= len(by_depth):
+        return by_depth[max(len(path), 1) - 1]
+    if len(path) == 5:
+        return [command.name for command in vocabulary.commands]
+    ends = ("until", "max_steps") if vocabulary.conditions else ("max_steps",)
+    for command in vocabulary.commands:
+        if command.name in path[5:6]:
+            return ("command", *(parameter.name for parameter in command.parameters), *ends)
+    return ()
+
+
+def _fault(fault: Any, allowed: str) -> str:
     kind, context = fault["type"], fault.get("ctx", {})
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        return "is not a known name here"
+        return f"is not a known name here; allowed: {allowed}"
     if kind == "union_tag_invalid":
-        return f"unknown command {context['tag']!r:.80}; allowed: {context['expected_tags']}"
+        return f"unknown command {_quote(context['tag'])}; allowed: {context['expected_tags']}"
     if kind == "union_tag_not_found":
-        return "has no 'command'"
+        return f"has no 'command'; allowed: {allowed}"
     if kind == "json_invalid":
         return f"is not JSON: {context['error']}"
     return f"{fault['msg']} (got {_quote(fault['input'])})"
@@ -410,7 +440,12 @@ def _decode_row(row: np.ndarray, vocabulary: Vocabulary) -> Instruction:
     for index, parameter in enumerate(command.parameters):
         code = int(row[FIRST_ARGUMENT + index])
         known = isinstance(parameter, Choice)
-        arguments[parameter.name] = parameter.options[code] if known else parameter.decode(code)
+        # 0 + 12 * 0.05 is more than 0.6: without rounding, what was decoded would not encode.
+        arguments[parameter.name] = (
+            parameter.options[code]
+            if known
+            else min(round(parameter.decode(code), 9), parameter.high)
+        )
     until, limit = int(row[-3]), int(row[-2])
     return Instruction(
         command=command.name,

@@ -13,9 +13,13 @@ Everything here is a ``NamedTuple``: with shape checks on they pass through ``ev
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+
+AnyArray = Array | np.ndarray
+"""On the device or on the host."""
 
 State = Any
 """An environment's own state, a pytree that only the environment looks into."""
@@ -112,6 +116,7 @@ class Policy(NamedTuple):
     act: Callable[[Any, State, TimeStep, Key[Array, ""]], tuple[Any, Int[Array, "N"]]]
 
 
+@runtime_checkable
 class HasArrayEnv(Protocol):
     """A scenario, or whatever else carries an ``ArrayEnv``."""
 

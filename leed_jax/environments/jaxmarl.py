@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import sys
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +17,15 @@ def load(name: str, **options: Any) -> Any:
     """The JaxMARL environment registered as ``name``, imported only here.
 
     The import prints two lines about submodules that its wheel does not hold: kept off the
-    user's screen.
+    user's screen. A module of its own (environments/mabrax/mabrax_env.py:16) sets ``sys.stdout``
+    back to ``sys.__stdout__`` on the way, so both names are redirected.
     """
     silence = io.StringIO()
-    with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+    with (
+        contextlib.redirect_stdout(silence),
+        contextlib.redirect_stderr(silence),
+        mock.patch.multiple(sys, __stdout__=silence, __stderr__=silence),
+    ):
         import jaxmarl
     return jaxmarl.make(name, **options)
 
@@ -86,12 +93,23 @@ def as_array_env(
 
     def reset(key: Any) -> tuple[State, TimeStep]:
         observation, state = env.reset(key)
-        return state, time_step(observation, state, jnp.zeros(num_agents), jnp.array(False))
+        step = time_step(observation, state, jnp.zeros(num_agents), jnp.array(False))
+        return _strong((state, step))
 
     def step(key: Any, state: State, action: Any) -> tuple[State, TimeStep]:
         chosen = {agent: action[index] for index, agent in enumerate(agents)}
         observation, state, reward, done, _ = env.step_env(key, state, chosen)
         rewards = jnp.stack([jnp.asarray(reward[agent], jnp.float32) for agent in agents])
-        return state, time_step(observation, state, rewards, done["__all__"])
+        return _strong((state, time_step(observation, state, rewards, done["__all__"])))
 
     return ArrayEnv(reset=reset, step=step, spec=spec, measures=measures)
+
+
+def _strong(values: Any) -> Any:
+    """``values`` without weak types: else a step is compiled anew for what a step returned."""
+
+    def strong(leaf: Any) -> Any:
+        weak = getattr(leaf, "weak_type", False)
+        return jax.lax.convert_element_type(leaf, leaf.dtype) if weak else leaf
+
+    return jax.tree.map(strong, values)

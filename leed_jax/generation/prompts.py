@@ -151,9 +151,7 @@ def _execution(scenario: Scenario) -> str:
 def _format(scenario: Scenario, names: Sequence[str]) -> str:
     vocabulary = scenario.vocabulary
     command = vocabulary.commands[-1]
-    values = {
-        p.name: p.options[0] if isinstance(p, Choice) else p.low for p in command.parameters
-    }
+    values = {p.name: p.options[0] if isinstance(p, Choice) else p.low for p in command.parameters}
     item = {"command": command.name, **values, "max_steps": 2}
     agents = ", ".join(f'"{agent}": ...' for agent in vocabulary.agents[1:])
     example = json.dumps({"instructions": [item], "repeat": False})

@@ -238,7 +238,8 @@ def resolve(state: State, program: Program, claims: Int[Array, "N"]) -> tuple[Ta
     """Where every agent is sent; landmarks are claimed when an instruction starts, and kept."""
     places, _, landmarks = _split(state)
     count = places.shape[0]
-    first, second, third = (program.arguments[:, index] for index in range(3))
+    first = program.arguments[:, 0]
+    amounts = 0.05 * program.arguments.astype(jnp.float32)
     to_landmark = program.op == MOVE_TO
     named, nearest, nearest_free = first < count, first == count, first == count + 1
     distances = jnp.linalg.norm(places[:, None] - landmarks, axis=-1)
@@ -250,10 +251,10 @@ def resolve(state: State, program: Program, claims: Int[Array, "N"]) -> tuple[Ta
     claims = claim_free(distances, claims, unset & nearest_free)
 
     point = jnp.where(to_landmark[:, None], landmarks[claims], places)
-    coordinates = -1.5 + 0.05 * jnp.stack([first, second], -1)
-    point = jnp.where((program.op == MOVE_TO_POINT)[:, None], coordinates, point)
-    code = jnp.select([to_landmark, program.op == MOVE_TO_POINT], [second, third], first)
-    keep = jnp.where(program.op == HOLD, 0.0, 0.05 * code)
+    to_point = program.op == MOVE_TO_POINT
+    point = jnp.where(to_point[:, None], -1.5 + amounts[:, :2], point)
+    keep = jnp.select([to_landmark, to_point], [amounts[:, 1], amounts[:, 2]], amounts[:, 0])
+    keep = jnp.where(program.op == HOLD, 0.0, keep)
     return Target(point, keep, jnp.where(to_landmark, claims, -1)), claims
 
 
@@ -270,7 +271,7 @@ def claim_free(
     def assign(_: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         claims, wanting, taken = carry
         # A taken landmark is worse than any free one, but better than none.
-        price = distances + 1e3 * taken + jnp.where(wanting, 0.0, jnp.inf)[:, None]
+        price = distances + jnp.where(taken, 1e3, 0.0) + jnp.where(wanting, 0.0, jnp.inf)[:, None]
         agent, landmark = jnp.divmod(price.argmin(), count)
         claims = claims.at[agent].set(jnp.where(wanting.any(), landmark, claims[agent]))
         return claims, wanting.at[agent].set(False), taken.at[landmark].max(wanting.any())
@@ -286,7 +287,7 @@ def _drive(target: Target, state: State, agent: Int[Array, ""]) -> tuple[Any, An
     the agent past its target loses.
     """
     places, velocities, _ = _split(state)
-    steps = jnp.arange(2, LOOKAHEAD + 1)
+    steps = jnp.arange(2.0, LOOKAHEAD + 1)
     coasted = TIME_STEP * (1 - KEPT_VELOCITY ** (steps - 1)) / (1 - KEPT_VELOCITY)
     next_places = places + TIME_STEP * velocities
     others = next_places[:, None] + KEPT_VELOCITY * velocities[:, None] * coasted[:, None]

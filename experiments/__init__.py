@@ -1,0 +1,1 @@
+"""Programs on top of `leed_jax`: runs, figures, reports; the package never imports them."""

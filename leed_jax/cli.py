@@ -1,0 +1,343 @@
+"""The command line: `RunConfig`, and a whole run from instructions to a results folder.
+
+Python, notebook and shell share one configuration. What a run leaves in ``results/<name>`` is an
+interface that other programs read; its keys stay.
+"""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import tyro
+
+from leed_jax import checkpoint, loggers, rendering, scenarios, statistics
+from leed_jax.config import TrainConfig
+from leed_jax.demonstrations import Demonstrations
+from leed_jax.execution import make_expert
+from leed_jax.generation import GenerationConfig, generate_plans
+from leed_jax.generation.generate import demonstrations_of
+from leed_jax.instructions import Plan
+from leed_jax.optimization import losses, training
+from leed_jax.optimization.results import TrainResult
+from leed_jax.scenarios import Scenario
+
+PACKAGES = ("leed_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "litellm", "numpy")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Instructions, demonstrations, training of every method, and a report."""
+
+    scenario: str = "mpe/simple_spread"
+    """What is to be learnt; `leed_jax.names()` lists them."""
+    num_agents: int | None = None
+    """Team size, where the scenario offers a choice; None: its own default."""
+    methods: tuple[Literal["leed", "ippo", "bc"], ...] = ("leed", "ippo")
+    """Trained one after the other with the same network and settings."""
+    seeds: int = 3
+    """Teams per method, trained side by side in one program."""
+    model: str = "replay"
+    """Who writes the instructions: replay (recorded answers), provider/name as litellm knows it,
+    or files:<folder> for a chat window."""
+    plans: Literal["relational", "concrete"] = "relational"
+    """One plan for every start of an episode, or one for each of several given starts."""
+    goal: str = "learnable"
+    """What the model is asked for: learnable, or return."""
+    num_demonstrations: int = 256
+    """Episodes that the plan is executed in."""
+    demonstration_seed: int = 0
+    """Draws their starts."""
+    results: Path = Path("results")
+    """Folder of all results."""
+    name: str | None = None
+    """Of this run's folder; None: scenario and time. A folder that exists is resumed if its
+    configuration is the same, and refused otherwise."""
+    progress: bool = True
+    """Show progress on stderr."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Training."""
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    """Asking the language model."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+        if not self.methods or len(set(self.methods)) != len(self.methods):
+            raise ValueError(f"methods must be one or more, each once, got {self.methods}")
+        if self.name is not None and not NAME.fullmatch(self.name):
+            raise ValueError(
+                "name must be letters, digits, '.', '_', '+', '-', starting with a letter or "
+                f"digit, got {self.name!r}"
+            )
+
+
+def parse(arguments: Sequence[str] | None = None) -> RunConfig:
+    """`RunConfig` from ``--a.b value`` and, for users of Hydra, ``a.b=value`` arguments."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    spelled: list[str] = []
+    for argument in given:
+        key, found, value = argument.partition("=")
+        if found and re.fullmatch(r"[A-Za-z_][\w.]*", key):
+            spelled += [f"--{key}", *value.split(",")]
+        else:
+            spelled.append(argument)
+    return tyro.cli(RunConfig, args=spelled, prog="python -m experiments.run")
+
+
+def run(config: RunConfig) -> Path:
+    """Carries out a run; returns its results folder.
+
+    Raises:
+      FileExistsError: the folder holds a run with another configuration.
+      ValueError, GenerationError: what was asked for cannot be done; the message says why.
+    """
+    options = {} if config.num_agents is None else {"num_agents": config.num_agents}
+    scenario = scenarios.make(config.scenario, **options)
+    for method in config.methods:
+        losses.resolve(method, config.train)
+    folder = _folder(config)
+    generated = generate_plans(
+        scenario,
+        config.model,
+        plans=config.plans,
+        goal=config.goal,  # pyright: ignore[reportArgumentType]
+        config=config.generation,
+        progress=config.progress,
+    )
+    demos = demonstrations_of(
+        scenario, generated, config.num_demonstrations, config.demonstration_seed
+    )
+    demos.save(folder / "demonstrations.npz")
+    plan = next(iter(generated.plans.values())) if config.plans == "relational" else None
+    summary = _head(config, scenario, demos)
+    _drop_unfinished(folder)
+    trained: dict[str, TrainResult] = {}
+    for method in config.methods:
+        trained[method] = _train(config, scenario, folder, method, demos, plan)
+        summary["methods"][method] = _method_summary(scenario, trained[method])
+        _write_json(folder / "summary.json", summary)
+    _render(scenario, folder, trained, plan)
+    return folder
+
+
+# ------------------------------------------------------------------------------ its steps
+
+
+def _train(
+    config: RunConfig,
+    scenario: Scenario,
+    folder: Path,
+    method: str,
+    demos: Demonstrations,
+    plan: Plan | None,
+) -> TrainResult:
+    """Trains a method, or loads it where an earlier call finished it."""
+    path = folder / "checkpoints" / method
+    if path.with_suffix(".json").exists():
+        return checkpoint.load_result(path)
+    expert = None if plan is None else make_expert(scenario, plan)
+    with loggers.MetricsWriter(folder / "metrics.jsonl") as metrics:
+        result = training.train(
+            scenario,
+            demos,
+            config.train,
+            method=method,
+            seeds=config.seeds,
+            expert=expert,
+            metrics=metrics,
+            progress=config.progress,
+        )
+    checkpoint.save_result(result, path)
+    return result
+
+
+def _drop_unfinished(folder: Path) -> None:
+    """Takes the lines of methods that were cut off out of ``metrics.jsonl``."""
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return
+    finished = {card.stem for card in (folder / "checkpoints").glob("*.json")}
+    lines = [line for line in loggers.read_metrics(path) if line["method"] in finished]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    _replace(path, text)
+
+
+def _render(
+    scenario: Scenario, folder: Path, trained: dict[str, TrainResult], plan: Plan | None
+) -> None:
+    """The plan and every method's best seed from the same start, the first of a fixed seed."""
+    key = rendering.start_key()
+    clips = [] if plan is None else [rendering.demonstration_clip(scenario, plan, key)]
+    clips += [
+        rendering.policy_clip(scenario, result.policy(), key, title=method.upper())
+        for method, result in trained.items()
+    ]
+    rendering.save_gif(scenario, clips, folder / "episode.gif")
+
+
+def _folder(config: RunConfig) -> Path:
+    """The results folder, with ``config.json``; resumed only with the same configuration."""
+    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    name = config.name or f"{config.scenario.replace('/', '-')}_{now}"
+    folder = config.results / name
+    described = {
+        "config": loggers.jsonable(dataclasses.asdict(config)),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "versions": _versions(),
+        "device": device(),
+        "git_revision": _git_revision(),
+    }
+    path = folder / "config.json"
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))["config"]
+        ignored = ("progress", "results", "name")
+        differing = [
+            key
+            for key, value in described["config"].items()
+            if key not in ignored and found.get(key) != value
+        ]
+        if differing:
+            raise FileExistsError(
+                f"{folder} holds a run whose {', '.join(differing)} is another; choose another "
+                "--name, or the same configuration to resume it"
+            )
+        return folder
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} exists and is no run; choose another --name")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(path, described)
+    return folder
+
+
+# ----------------------------------------------------------------------------- in numbers
+
+
+def _head(config: RunConfig, scenario: Scenario, demos: Demonstrations) -> dict[str, Any]:
+    """The summary before anything is trained."""
+    usage = dict(demos.provenance["usage"])
+    threshold = scenario.threshold
+    return {
+        "scenario": {"name": scenario.name, "options": scenario.options},
+        "device": device(),
+        "date": datetime.date.today().isoformat(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "versions": _versions(),
+        "llm": {
+            key: usage.get(key)
+            for key in (
+                "source",
+                "model",
+                "calls",
+                "prompt_tokens",
+                "completion_tokens",
+                "cost_usd",
+                "seconds",
+            )
+        },
+        "demonstrations": {
+            "episodes": demos.num_episodes,
+            "steps": demos.num_steps,
+            "team_return_mean": float(demos.team_returns.mean()),
+            "success": dict(demos.measures),
+        },
+        "threshold": None if threshold is None else threshold._asdict(),
+        "methods": {},
+    }
+
+
+def _method_summary(scenario: Scenario, result: TrainResult) -> dict[str, Any]:
+    names = ["team_return", *(measure.name for measure in scenario.env.measures)]
+    finals = {name: statistics.aggregate(result.final(name)) for name in names}
+    intervals = {name: interval._asdict() for name, interval in finals.items()}
+    steps, seconds = _to_threshold(scenario, result)
+    rate = result.env_steps_per_second
+    return {
+        "seeds": len(result.seeds),
+        "env_steps": result.env_steps,
+        "team_return": intervals.pop("team_return"),
+        "success": intervals,
+        "steps_to_threshold": steps,
+        "seconds_to_threshold": seconds,
+        "env_steps_per_second": rate if result.env_steps else None,
+        "agent_steps_per_second": rate * result.spec.num_agents if result.env_steps else None,
+        "compile_seconds": result.compile_seconds,
+        "train_seconds": result.train_seconds,
+        "peak_memory_mb": result.peak_memory_mb,
+        "diverged": {str(seed): update for seed, update in result.diverged.items()},
+    }
+
+
+def _to_threshold(
+    scenario: Scenario, result: TrainResult
+) -> tuple[float | None, float | None]:
+    """Environment steps and seconds until the threshold; none for methods that take no steps."""
+    if scenario.threshold is None or not result.env_steps:
+        return None, None
+    metric, value, _ = scenario.threshold
+    rows = [result.history[i :: len(result.seeds)] for i in range(len(result.seeds))]
+    values = [[line[metric] if metric in line else line["success"][metric] for line in row]
+              for row in rows]
+    steps, seconds = ([line[key] for line in rows[0]] for key in ("env_steps", "seconds"))
+    return (
+        statistics.steps_to_threshold(steps, values, value),
+        statistics.steps_to_threshold(seconds, values, value),
+    )
+
+
+def device() -> str:
+    """What computes, in words."""
+    first = jax.devices()[0]
+    kind = platform.processor() or platform.machine() if first.platform == "cpu" else None
+    return f"{len(jax.devices())} x {kind or first.device_kind} ({first.platform})"
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # run from a checkout that is not installed
+    return found
+
+
+def _git_revision() -> str | None:
+    """The checkout's revision, with "+" where files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True)
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.decode().strip() + ("+" if changes.stdout.strip() else "")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    _replace(path, json.dumps(loggers.jsonable(content), indent=1) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """The console script ``leed``."""
+    print(run(parse()))

@@ -1,0 +1,91 @@
+"""What became of executed plans, in words and numbers for the model."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Int
+
+from leed_jax.execution import Executed
+from leed_jax.instructions import Plan
+from leed_jax.scenarios import Scenario
+
+
+class Score(NamedTuple):
+    """How good plans were."""
+
+    team_return: float
+    """Mean over the episodes of the sum over agents and steps."""
+    measures: Mapping[str, float]
+    """The environment's own, with their meaning; for several plans the team return of each."""
+    agents: Mapping[str, str]
+    """Per agent, what happened."""
+
+
+def score(scenario: Scenario, plans: Mapping[str, Plan], executed: Executed) -> Score:
+    """What is told about the executed ``plans``, the order of which is their index."""
+    ran = executed.episodes
+    team = np.asarray(ran.returns).sum(-1)
+    measures = {
+        f"{measure.name} ({measure.meaning})": float(np.mean(ran.measures[measure.name]))
+        for measure in scenario.env.measures
+    }
+    if len(plans) > 1:
+        for index, name in enumerate(plans):
+            mine = executed.plan_index == index
+            measures[f"team score of {name}"] = float(team[mine].mean())
+    general = _progress(scenario, list(plans.values()), executed)
+    kept = _standing_still(ran.record.state, ran.length, ran.valid.shape[1])
+    targets = _standing_still(ran.record.memory.targets, ran.length, ran.valid.shape[1])
+    special = scenario.feedback(kept, targets)
+    agents = {
+        agent: "; ".join(filter(None, (text, special.get(agent))))
+        for agent, text in general.items()
+    }
+    return Score(float(team.mean()), measures, agents)
+
+
+def _standing_still(values: Any, length: Int[Any, "K"], steps: int) -> Any:
+    """``values`` [K S ...] with the last step of an episode repeated in its padding.
+
+    A scenario's feedback gets no mask, and what the environment makes of the time after the end
+    must not count.
+    """
+    step = np.minimum(np.arange(steps), np.asarray(length)[:, None] - 1)
+    episode = np.arange(step.shape[0])[:, None]
+    return jax.tree.map(lambda leaf: leaf[episode, step], values)
+
+
+def _progress(scenario: Scenario, plans: list[Plan], executed: Executed) -> dict[str, str]:
+    """How far every agent got in its list, means over the episodes."""
+    ran, memory = executed.episodes, executed.episodes.record.memory
+    episode, last = np.arange(len(ran.length)), np.asarray(ran.length) - 1
+    completed = np.asarray(memory.completed)[episode, last]
+    timed_out = np.asarray(memory.timed_out)[episode, last]
+    reached = _furthest(np.asarray(memory.counter), np.asarray(ran.valid))
+    said = {}
+    for n, agent in enumerate(scenario.env.spec.agents):
+        mine = [plans[index][agent] for index in executed.plan_index]
+        count = np.array([len(plan.instructions) for plan in mine])
+        if (count == 1).all() and not any(plan.repeat for plan in mine):
+            said[agent] = "its only instruction stayed in force"
+            continue
+        unstarted = (count - 1 - reached[:, n]).mean()
+        said[agent] = (
+            f"of its {count.mean():g} instruction{'' if (count == 1).all() else 's'}, per episode "
+            f"{completed[:, n].mean():.1f} ended as finished or by their until, "
+            f"{timed_out[:, n].mean():.1f} by max_steps alone, {unstarted:.1f} were never started"
+        )
+    return said
+
+
+def _furthest(
+    counter: Int[np.ndarray, "K S N"], valid: Bool[np.ndarray, "K S"]
+) -> Int[np.ndarray, "K N"]:
+    """Index of the last instruction that was in force for at least a step.
+
+    The counter that a step leaves behind is the instruction of the step after it.
+    """
+    in_force = np.where(valid[:, 1:, None], counter[:, :-1], 0)
+    return np.max(in_force, axis=1, initial=0)

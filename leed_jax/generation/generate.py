@@ -1,0 +1,280 @@
+"""Plans, and demonstrations from them, by a language model or from recorded answers."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from jaxtyping import Array, Key
+
+from leed_jax import episodes, execution, instructions
+from leed_jax.demonstrations import Demonstrations
+from leed_jax.generation import clients, display, feedback, prompts, sources, transcripts
+from leed_jax.generation.clients import AnswersNeeded, Client, GenerationError, RoundResult, Usage
+from leed_jax.generation.config import GenerationConfig
+from leed_jax.generation.conversations import Session, Setting
+from leed_jax.generation.prompts import Goal, PlanKind
+from leed_jax.instructions import Plan
+from leed_jax.scenarios import Scenario
+
+# Folded into keys, so that no start that is described or scored on is also a demonstration's.
+_STARTS, _FEEDBACK, _DEMONSTRATIONS = 101, 102, 103
+_SOURCES = {"litellm": "live", "replay": "replay", "files": "files"}
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The best plans that were had, and how."""
+
+    plans: Mapping[str, Plan]
+    """One by the name ``any_episode``, or one for every given start, in their order."""
+    kind: PlanKind
+    goal: Goal
+    team_return: float
+    """Score of the plans: mean over the scored episodes."""
+    rounds: tuple[RoundResult, ...]
+    """All that were asked, rejected ones included."""
+    usage: Usage
+    model: str
+    """That answered with the best plans."""
+    request_hash: str
+    """SHA-256 of the prompt that the best plans answer."""
+    config: GenerationConfig
+    transcripts: tuple[Path, ...] = ()
+    """Files that were written."""
+    ended: tuple[str, ...] = ()
+    """Why conversations ended before their last round, if any did."""
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.kind} plans for the goal {self.goal!r}: team return {self.team_return:.2f}"
+        ]
+        lines += [f"  {result}" for result in self.rounds]
+        lines += [f"  ended early: {reason}" for reason in self.ended]
+        return "\n".join([*lines, f"  {self.usage}"])
+
+
+def generate_plans(
+    scenario: Scenario,
+    model: str | Client = "replay",
+    *,
+    plans: PlanKind = "relational",
+    goal: Goal = "learnable",
+    config: GenerationConfig | None = None,
+    transcript: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> Generated:
+    """The best plans after a few rounds of asking, executing and feeding back.
+
+    Args:
+      scenario: what is to be instructed.
+      model: "replay" (recorded answers), "files:<folder>" (your own chat window),
+        "provider/name" as litellm knows it, or a `Client` of your own.
+      plans: "relational", one plan for every start, or "concrete", one for each of
+        ``config.concrete_starts`` given starts.
+      goal: what the model is asked for, a key of ``scenario.advice``.
+      config: rounds, caps and more.
+      transcript: folder to record to (default: ``leed_transcripts`` for live answers, the folder
+        of the answers for files); for "replay" where to read from (default: the package).
+      progress: show a line per conversation on stderr.
+
+    Raises:
+      GenerationError: no valid plans; says what was tried and where the transcript is.
+      AnswersNeeded: prompts have been written and wait for answers ("files:" only).
+      ValueError: ``plans`` or ``goal`` is unknown, or ``transcript`` is of no use.
+    """
+    config = GenerationConfig() if config is None else config
+    if plans not in ("relational", "concrete"):
+        raise ValueError(f"plans must be 'relational' or 'concrete', got {plans!r}")
+    keys = _start_keys(config, plans)
+    starts = _states(scenario, keys)
+
+    def render(reviews: Sequence[prompts.Review]) -> prompts.Request:
+        return prompts.request(scenario, kind=plans, goal=goal, starts=starts, reviews=reviews)
+
+    render(())  # an unknown goal is refused before anything is looked up or asked
+    wanted = transcripts.specification(scenario, plans, goal)
+    client, source = sources.client(model, config, wanted, transcript)
+    conversations = sources.conversations(client, config, wanted, source, transcript)
+    with display.show(progress, len(conversations)) as report:
+        setting = Setting(
+            client,
+            source,
+            scenario.vocabulary,
+            render,
+            lambda found: _score(scenario, found, plans, keys, config),
+            config,
+            wanted,
+            report,
+        )
+        session = Session(setting, conversations)
+        session.run()
+    return _result(session, scenario, plans, goal)
+
+
+def generate_demonstrations(
+    scenario: Scenario,
+    model: str | Client = "replay",
+    *,
+    num_episodes: int = 256,
+    seed: int = 0,
+    plans: PlanKind = "relational",
+    goal: Goal = "learnable",
+    config: GenerationConfig | None = None,
+    transcript: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> Demonstrations:
+    """Demonstrations by the best plans of `generate_plans`, whose arguments these are, too.
+
+    Args:
+      scenario: what is to be instructed.
+      model: who answers.
+      num_episodes: K, resets on which a relational plan is executed. Concrete plans hold for
+        their own starts only: they give one episode each, whatever is said here.
+      seed: draws these resets.
+      plans: "relational" or "concrete".
+      goal: what the model is asked for.
+      config: rounds, caps and more.
+      transcript: where answers are recorded to, or replayed from.
+      progress: show a line per conversation on stderr.
+
+    Raises:
+      ValueError: ``num_episodes`` is not positive; and what `generate_plans` raises.
+    """
+    _require_episodes(num_episodes)  # before anything is paid for
+    generated = generate_plans(
+        scenario,
+        model,
+        plans=plans,
+        goal=goal,
+        config=config,
+        transcript=transcript,
+        progress=progress,
+    )
+    return demonstrations_of(scenario, generated, num_episodes, seed)
+
+
+def demonstrations_of(
+    scenario: Scenario, generated: Generated, num_episodes: int = 256, seed: int = 0
+) -> Demonstrations:
+    """Demonstrations by plans that were generated before; see `generate_demonstrations`.
+
+    Raises:
+      ValueError: ``num_episodes`` is not positive.
+    """
+    _require_episodes(num_episodes)
+    if generated.kind == "concrete":
+        keys = _start_keys(generated.config, generated.kind)
+    else:
+        keys = jax.random.split(_folded(seed, _DEMONSTRATIONS), num_episodes)
+    executed = execution.execute(scenario, list(generated.plans.values()), keys)
+    return execution.from_executed(scenario, executed, provenance(scenario, generated, seed))
+
+
+def provenance(scenario: Scenario, generated: Generated, seed: int) -> dict[str, Any]:
+    """Where demonstrations came from, as JSON; holds no key and no path."""
+    found = {
+        "scenario": {"name": scenario.name, "options": scenario.options},
+        "model": generated.model,
+        "source": generated.usage.source,
+        "plan_kind": generated.kind,
+        "goal": generated.goal,
+        "seed": seed,
+        "prompt_seed": generated.config.prompt_seed,
+        "template_version": prompts.TEMPLATE_VERSION,
+        "request_hash": generated.request_hash,
+        "plans": {name: instructions.to_mapping(plan) for name, plan in generated.plans.items()},
+        "rounds": [dataclasses.asdict(result) for result in generated.rounds],
+        "ended": list(generated.ended),
+        "usage": generated.usage._asdict(),
+        "versions": {name: _version(name) for name in ("leed_jax", "jax", "jaxmarl")},
+    }
+    return json.loads(json.dumps(found, default=str))
+
+
+# ---------------------------------------------------------------------------------- parts
+
+
+def _require_episodes(num_episodes: int) -> None:
+    if num_episodes < 1:
+        raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None  # run from a checkout that is not installed
+
+
+def _folded(seed: int, purpose: int) -> Key[Array, ""]:
+    return jax.random.fold_in(jax.random.key(seed), purpose)
+
+
+def _start_keys(config: GenerationConfig, kind: PlanKind) -> Key[Array, "K"]:
+    """Of the starts that the prompt describes; a relational plan's prompt shows one."""
+    count = config.concrete_starts if kind == "concrete" else 1
+    return jax.random.split(_folded(config.prompt_seed, _STARTS), count)
+
+
+def _states(scenario: Scenario, keys: Key[Array, "K"]) -> list[Any]:
+    start = jax.jit(lambda key: episodes.reset_state(scenario.env, key))
+    return [start(key) for key in keys]
+
+
+def _score(
+    scenario: Scenario,
+    plans: Mapping[str, Plan],
+    kind: PlanKind,
+    starts: Key[Array, "K"],
+    config: GenerationConfig,
+) -> feedback.Score:
+    """Executes plans on the resets of the scoring, the same for every plan."""
+    keys = starts
+    if kind == "relational":
+        keys = jax.random.split(_folded(config.prompt_seed, _FEEDBACK), config.feedback_episodes)
+    executed = execution.execute(scenario, list(plans.values()), keys)
+    return feedback.score(scenario, plans, executed)
+
+
+def _result(session: Session, scenario: Scenario, kind: PlanKind, goal: Goal) -> Generated:
+    """What a finished session came to, or the error that says why it came to nothing."""
+    if session.needed:
+        pairs = [zip(e.prompts, e.answers, strict=True) for e in session.needed]
+        raise AnswersNeeded([pair for part in pairs for pair in part])
+    ended = tuple(
+        f"conversation {one.index}: {one.ended}" for one in session.conversations if one.ended
+    )
+    best = session.best
+    if best is None:
+        lines = [clients.shorten(str(result), 600) for result in session.results]
+        lines += [f"ended: {reason}" for reason in ended]
+        where = [str(path) for path in session.transcripts]
+        lines += [f"transcript: {path}" for path in where]
+        raise GenerationError(
+            f"no valid {kind} plans for {scenario.name} after {len(session.results)} rounds\n  "
+            + "\n  ".join(lines or ["nothing was asked"]),
+            session.results,
+            session.transcripts,
+        )
+    source = session.setting.source
+    name = str(getattr(session.setting.client, "model", "unknown"))
+    return Generated(
+        plans=best.plans,
+        kind=kind,
+        goal=goal,
+        team_return=best.team_return,
+        rounds=tuple(session.results),
+        usage=clients.usage(session.answers, name, _SOURCES.get(source, "custom")),
+        model=best.model,
+        request_hash=hashlib.sha256(best.request.text.encode()).hexdigest(),
+        config=session.setting.config,
+        transcripts=session.transcripts,
+        ended=ended,
+    )

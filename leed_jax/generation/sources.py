@@ -1,0 +1,59 @@
+"""Who answers: found from what the user calls the model."""
+
+import os
+
+from leed_jax.generation import files, llm, transcripts
+from leed_jax.generation.clients import Client
+from leed_jax.generation.config import GenerationConfig
+from leed_jax.generation.conversations import Conversation
+
+
+def client(
+    model: str | Client,
+    config: GenerationConfig,
+    wanted: transcripts.Specification,
+    transcript: str | os.PathLike[str] | None,
+) -> tuple[Client, str]:
+    """Who answers, and the name of the source, as transcripts hold it.
+
+    Raises:
+      GenerationError: nothing was recorded, or a key is missing.
+      TypeError: ``model`` is neither a name nor a client.
+    """
+    if not isinstance(model, str):
+        if not callable(getattr(model, "ask", None)):
+            raise TypeError(
+                f"model must be a name or have a method ask, got {type(model).__name__}"
+            )
+        return model, str(getattr(model, "source", "custom"))
+    if model == "replay":
+        return transcripts.Replay(transcripts.recorded(wanted, transcript)), "replay"
+    if model.startswith(files.PREFIX):
+        return files.Files(model.removeprefix(files.PREFIX)), "files"
+    return llm.LiteLLM(model, config), "litellm"
+
+
+def conversations(
+    answering: Client,
+    config: GenerationConfig,
+    wanted: transcripts.Specification,
+    source: str,
+    transcript: str | os.PathLike[str] | None,
+) -> list[Conversation]:
+    """The conversations to have, with the files that they are recorded to.
+
+    Raises:
+      ValueError: ``transcript`` is a file where a folder is needed.
+    """
+    if isinstance(answering, transcripts.Replay):
+        # All that was recorded is played, whatever the settings say about asking.
+        played = enumerate(answering.conversations)
+        return [Conversation(index, len(item.rounds), None) for index, item in played]
+    folder = transcript
+    if folder is None:
+        own = answering.folder if isinstance(answering, files.Files) else None
+        folder = transcripts.DEFAULT_FOLDER if own is None else own
+    paths = [
+        transcripts.new_path(folder, wanted, index, source) for index in range(config.conversations)
+    ]
+    return [Conversation(index, config.max_rounds, path) for index, path in enumerate(paths)]

@@ -1,0 +1,299 @@
+"""Recorded conversations: written after every round, shipped with the package, replayed.
+
+A transcript is found by what was asked for (scenario and options, prompt template, kind of plan,
+goal), not by a hash of prompts: these hold numbers that another device may round otherwise. The
+prompt is kept beside its answer, and one that has drifted from the recorded one is reported.
+"""
+
+import importlib.resources
+import itertools
+import json
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pydantic
+
+from leed_jax.generation import prompts
+from leed_jax.generation.clients import Answer, GenerationError
+from leed_jax.generation.prompts import Request
+from leed_jax.scenarios import Scenario
+
+FORMAT, VERSION = "leed_jax.transcript", 1
+MAX_FILE_BYTES = 32 * 2**20
+"""A larger file is refused unread."""
+DEFAULT_FOLDER = Path("leed_transcripts")
+"""Where live conversations are kept unless told otherwise, under the current folder."""
+
+
+class TranscriptDriftWarning(UserWarning):
+    """A recorded answer belongs to a prompt that reads otherwise by now."""
+
+
+class Specification(NamedTuple):
+    """What a transcript answers; with conversation and round, its key."""
+
+    name: str
+    options: dict[str, Any]
+    plans: str
+    goal: str
+    template_version: int = prompts.TEMPLATE_VERSION
+
+    @property
+    def slug(self) -> str:
+        """``<scenario>/<options>_<kind>_<goal>``, fit for file names."""
+        options = [f"{name}-{value}" for name, value in sorted(self.options.items())]
+        short = "_".join(map(_slug, options))[:120] or "default"
+        return f"{_slug(self.name)}/{short}_{_slug(self.plans)}_{_slug(self.goal)}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._")
+
+
+def specification(scenario: Scenario, kind: str, goal: str) -> Specification:
+    """The key for ``scenario``, its options as JSON gives them back (tuples become lists)."""
+    options = json.loads(json.dumps(scenario.options, default=str))
+    return Specification(scenario.name, options, kind, goal)
+
+
+class _Record(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Message(_Record):
+    """One message of a prompt."""
+
+    role: str
+    content: str
+
+
+class Outcome(_Record):
+    """What became of an answer."""
+
+    valid: bool
+    rejection: str | None = None
+    team_return: float | None = None
+
+
+class Round(_Record):
+    """A question, its answer as it was given, and where that came from."""
+
+    round: int = pydantic.Field(ge=1)
+    prompt: list[Message]
+    answer: str
+    model: str
+    date: str
+    source: str
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: float | None = None
+    seconds: float = 0.0
+    outcome: Outcome
+
+
+class ScenarioKey(_Record):
+    """The scenario's part of the key."""
+
+    name: str
+    options: dict[str, Any]
+
+
+class Transcript(_Record):
+    """One conversation."""
+
+    format: Literal["leed_jax.transcript"] = FORMAT
+    version: Literal[1] = VERSION
+    scenario: ScenarioKey
+    template_version: int
+    plans: str
+    goal: str
+    conversation: int = pydantic.Field(ge=0)
+    ended: str | None = None
+    """Why the conversation ended before its last round, if it did."""
+    rounds: list[Round]
+
+    @property
+    def specification(self) -> Specification:
+        """What it answers."""
+        scenario = self.scenario
+        key = (scenario.name, scenario.options, self.plans, self.goal, self.template_version)
+        return Specification(*key)
+
+
+def transcript(
+    wanted: Specification, conversation: int, rounds: Sequence[Round], ended: str | None = None
+) -> Transcript:
+    """A conversation under the key ``wanted``."""
+    return Transcript(
+        scenario=ScenarioKey(name=wanted.name, options=wanted.options),
+        template_version=wanted.template_version,
+        plans=wanted.plans,
+        goal=wanted.goal,
+        conversation=conversation,
+        ended=ended,
+        rounds=list(rounds),
+    )
+
+
+# ----------------------------------------------------------------------------------- files
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file that appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save(path: Path, recorded: Transcript) -> None:
+    """Writes a transcript as JSON."""
+    write_whole(path, recorded.model_dump_json(indent=1) + "\n")
+
+
+def new_path(
+    folder: str | os.PathLike[str], wanted: Specification, conversation: int, source: str
+) -> Path:
+    """A file for a conversation; an earlier one, which may have cost money, is kept.
+
+    Only what came from answer files is written again: these hold its answers still.
+
+    Raises:
+      ValueError: ``folder`` is a file.
+    """
+
+    def free(path: Path) -> bool:
+        if source != "files" or not path.exists():
+            return not path.exists()
+        return all(item.source == "files" for item in load(path).rounds)
+
+    if Path(folder).is_file() or Path(folder).suffix == ".json":
+        raise ValueError(f"transcript must be a folder when answers are recorded, got {folder}")
+    first = Path(folder) / f"{wanted.slug}_{conversation}.json"
+    takes = (first.with_name(f"{first.stem}_take_{n}.json") for n in itertools.count(2))
+    return next(path for path in itertools.chain([first], takes) if free(path))
+
+
+def load(path: Path | Traversable) -> Transcript:
+    """A transcript from a file.
+
+    Raises:
+      ValueError: too large, or no transcript; names the file and the fields.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes")
+    try:
+        return Transcript.model_validate_json(data)
+    except pydantic.ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)[:5]
+        ]
+        raise ValueError(f"{path} is no transcript: {'; '.join(faults)[:1000]}") from None
+
+
+def shipped(name: str) -> Traversable:
+    """The folder of the transcripts of scenario ``name`` that come with the package."""
+    return importlib.resources.files("leed_jax") / "transcripts" / _slug(name)
+
+
+def recorded(
+    wanted: Specification, source: str | os.PathLike[str] | None = None
+) -> list[Transcript]:
+    """All conversations that were recorded for ``wanted``, in order.
+
+    Args:
+      wanted: the key.
+      source: a transcript, or a folder as they are recorded to; None: the shipped ones.
+
+    Raises:
+      GenerationError: there is none; lists those there are, and says how to record one.
+      ValueError: a file that is none.
+    """
+    files: list[Path | Traversable]
+    if source is None:
+        folder = shipped(wanted.name)
+        files = [f for f in folder.iterdir() if f.name.endswith(".json")] if folder.is_dir() else []
+        files.sort(key=lambda file: file.name)
+    else:
+        given = Path(source)
+        inside = [
+            *sorted(given.glob("*.json")),
+            *sorted((given / _slug(wanted.name)).glob("*.json")),
+        ]
+        files = [given] if given.is_file() else [*inside]
+    found = [load(file) for file in files]
+    fitting = [item for item in found if item.specification == wanted and item.rounds]
+    if not fitting:
+        raise GenerationError(_missing(wanted, found, source))
+    return sorted(fitting, key=lambda item: item.conversation)
+
+
+def _missing(wanted: Specification, found: Sequence[Transcript], source: Any) -> str:
+    def say(key: Specification) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in key.options.items())
+        version = f"prompt template {key.template_version}"
+        return f"{key.name}({options}), plans={key.plans!r}, goal={key.goal!r}, {version}"
+
+    lines = list(dict.fromkeys(say(item.specification) for item in found)) or ["none"]
+    return (
+        f"no recorded answers for {say(wanted)} in {source or 'the package'}\n"
+        "recorded ones for this scenario:\n" + "\n".join(f"  {line}" for line in lines) + "\n"
+        "to record: model='provider/name' with that provider's API key, or "
+        "model='files:<folder>' with any chat window; to play a recording of your own: "
+        "model='replay', transcript=<its folder>"
+    )
+
+
+# ---------------------------------------------------------------------------------- replay
+
+
+class Replay:
+    """A `clients.Client` that answers what was answered before."""
+
+    source = "replay"
+
+    def __init__(self, conversations: Sequence[Transcript]) -> None:
+        self.conversations = list(conversations)
+        self.model = self.conversations[0].rounds[0].model
+
+    async def ask(self, request: Request, round: int, conversation: int) -> Answer:
+        """See `clients.Client`; warns where the prompt is not the recorded one."""
+        kept = self.conversations[conversation].rounds[round - 1]
+        before = "\n\n".join(message.content for message in kept.prompt)
+        line = first_difference(before, request.text)
+        if line is not None:
+            warnings.warn(
+                f"conversation {conversation}, round {round}: the prompt is not the one that was "
+                f"answered (recorded by another version, or with other settings); {line}",
+                TranscriptDriftWarning,
+                stacklevel=2,
+            )
+        return Answer(
+            text=kept.answer,
+            **{name: getattr(kept, name) for name in Answer._fields if name != "text"},
+        )
+
+
+def first_difference(before: str, now: str) -> str | None:
+    """Where two prompts differ first, or None."""
+    pairs = itertools.zip_longest(before.splitlines(), now.splitlines())
+    for number, (old, new) in enumerate(pairs, 1):
+        if old != new:
+            return f"line {number} was {_cut(old)} and is {_cut(new)}"
+    return None
+
+
+def _cut(line: str | None) -> str:
+    return "missing" if line is None else repr(line if len(line) <= 120 else line[:117] + "...")

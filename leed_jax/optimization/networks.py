@@ -1,0 +1,142 @@
+"""Actors and critics of all agents: parameters with a leading axis N, no sharing.
+
+Networks take sequences ``[T, B, D]`` with a flag where an episode starts. A feed-forward network
+ignores the order, so a batch of single rows is a sequence of length one, and the trainer has one
+code path for both kinds.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+
+from leed_jax.config import NetworkConfig
+from leed_jax.types import EnvSpec
+
+Params = Any
+"""Parameters, a pytree whose leaves have the leading axis N."""
+
+ACTOR_HEAD_SCALE, CRITIC_HEAD_SCALE = 0.01, 1.0
+"""Gains of the last layers: a nearly uniform first policy (Andrychowicz et al. 2021, 2006.05990,
+section 3.2), values of order one."""
+
+
+class Network(NamedTuple):
+    """One network per agent, all agents at once."""
+
+    init: Callable[[Key[Array, ""]], Params]
+    carry: Callable[[int], Float[Array, "B N H"]]
+    """Recurrent state of B environments at the start of an episode; H is 0 without recurrence."""
+    apply: Callable[
+        [Params, Float[Array, "B N H"], Float[Array, "T B N D"], Bool[Array, "T B"]],
+        tuple[Float[Array, "T B N O"], Float[Array, "B N H"]],
+    ]
+    """(parameters, recurrent state, observations, starts) -> outputs, recurrent state after T.
+
+    Where ``starts`` is true the recurrent state is zeroed before the row."""
+
+
+def orthogonal(scale: float) -> Callable[..., Float[Array, "R C"]]:
+    """Initialiser: a uniformly random matrix with orthonormal columns (or rows), times ``scale``.
+
+    Gram-Schmidt on a Gaussian matrix, each projection done twice for accuracy. Not by
+    ``flax.linen.initializers.orthogonal``: its QR is a LAPACK call, and a program that holds one
+    beside other parallel work stands still for ever on CPUs with two cores (jaxlib 0.10.2).
+    """
+
+    def init(key: Key[Array, ""], shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
+        tall = (max(shape), min(shape))
+        drawn = jax.random.normal(key, tall, dtype)
+
+        def add(index: Array, done: Array) -> Array:
+            column = drawn[:, index]
+            for _ in range(2):
+                column = column - done @ (column @ done)
+            return done.at[:, index].set(column / jnp.linalg.norm(column))
+
+        columns = jax.lax.fori_loop(0, tall[1], add, jnp.zeros(tall, dtype))
+        return scale * (columns if shape == tall else columns.T)
+
+    return init
+
+
+class _Body(nn.Module):
+    """Encoder, hidden layers (the first of them a GRU cell where recurrent), linear head."""
+
+    hidden_sizes: tuple[int, ...]
+    outputs: int
+    head_scale: float
+    activation: Callable[[Array], Array]
+    recurrent: bool
+
+    @nn.compact
+    def __call__(self, carry: Array, observation: Array, start: Array) -> tuple[Array, Array]:
+        def dense(width: int, name: str, scale: float = np.sqrt(2)) -> nn.Dense:
+            return nn.Dense(width, kernel_init=orthogonal(scale), name=name)
+
+        first, *rest = self.hidden_sizes
+        hidden = self.activation(dense(first, "encoder")(observation))
+        if self.recurrent:
+            carry, hidden = _scan_cell(nn.GRUCell(self.hidden_sizes[-1]), carry, hidden, start)
+        for index, width in enumerate(rest):
+            hidden = self.activation(dense(width, f"hidden_{index}")(hidden))
+        return dense(self.outputs, "head", self.head_scale)(hidden), carry
+
+
+def _scan_cell(cell: nn.GRUCell, carry: Array, inputs: Array, start: Array) -> tuple[Array, Array]:
+    def step(cell: nn.GRUCell, carry: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+        inputs, start = row
+        return cell(jnp.where(start[:, None], 0.0, carry), inputs)
+
+    scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False})
+    return scan(cell, carry, (inputs, start))
+
+
+def make(config: NetworkConfig, spec: EnvSpec, outputs: int, head_scale: float) -> Network:
+    """A network of ``outputs`` numbers per agent (actions for an actor, one for a critic)."""
+    recurrent = config.kind == "gru"
+    width = config.hidden_sizes[-1] if recurrent else 0
+    body = _Body(
+        hidden_sizes=config.hidden_sizes,
+        outputs=outputs,
+        head_scale=head_scale,
+        activation={"tanh": nn.tanh, "relu": nn.relu}[config.activation],
+        recurrent=recurrent,
+    )
+
+    def init(key: Key[Array, ""]) -> Params:
+        # Fan-in is each agent's own observation size; the rows of padded features are zero.
+        keys = jax.random.split(key, spec.num_agents)
+        sizes = np.array(spec.observation_sizes)
+        groups, order = [], []
+        for size in np.unique(sizes):
+            agents = np.flatnonzero(sizes == size)
+            blank = (jnp.zeros((1, width)), jnp.zeros((1, 1, size)), jnp.zeros((1, 1), bool))
+            params = jax.vmap(lambda key, blank=blank: body.init(key, *blank))(keys[agents])
+            encoder = params["params"]["encoder"]
+            missing = spec.observation_size - int(size)
+            encoder["kernel"] = jnp.pad(encoder["kernel"], ((0, 0), (0, missing), (0, 0)))
+            groups.append(params)
+            order.append(agents)
+        back = np.argsort(np.concatenate(order))
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[back], *groups)
+
+    def apply(params: Params, carry: Array, observation: Array, start: Array) -> Any:
+        over_agents = jax.vmap(body.apply, in_axes=(0, 1, 2, None), out_axes=(2, 1))
+        return over_agents(params, carry, observation, start)
+
+    return Network(init, lambda batch: jnp.zeros((batch, spec.num_agents, width)), apply)
+
+
+def make_actor(config: NetworkConfig, spec: EnvSpec) -> Network:
+    """Observation -> logits of the actions, before masking."""
+    return make(config, spec, spec.num_actions, ACTOR_HEAD_SCALE)
+
+
+def make_critic(config: NetworkConfig, spec: EnvSpec) -> Network:
+    """Observation -> value, a last axis of size one."""
+    return make(config, spec, 1, CRITIC_HEAD_SCALE)

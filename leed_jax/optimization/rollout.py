@@ -1,0 +1,195 @@
+"""Experience: all environments stepped side by side, all agents at once.
+
+Next-step reset: when an episode ends, its true last observation stays in the rollout as a row of
+its own, marked invalid, and the environment is reset in the step that follows. The value of the
+next row is therefore always the right one to bootstrap from, time limits included, and recurrent
+networks know exactly where an episode starts. It costs one row per episode.
+
+Resets come from a pool, computed once per rollout outside the loop; under ``vmap`` a conditional
+reset would be computed in every step anyway.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from leed_jax.optimization import categorical, networks
+from leed_jax.types import ArrayEnv, Expert, State, TimeStep
+
+
+class Transitions(NamedTuple):
+    """A rollout, time first."""
+
+    observation: Float[Array, "T E N D"]
+    action_mask: Bool[Array, "T E N A"]
+    action: Int[Array, "T E N"]
+    log_prob: Float[Array, "T E N"]
+    reward: Float[Array, "T E N"]
+    terminated: Bool[Array, "T E N"]
+    valid: Bool[Array, "T E"]
+    """False for rows that hold an episode's last observation."""
+    decision: Bool[Array, "T E N"]
+    """Valid, and the agent's action matters."""
+    start: Bool[Array, "T E"]
+    """First row of an episode."""
+    label: Int[Array, "T E N"]
+    """The expert's action, where visited states are labelled, else 0."""
+    labelled: Bool[Array, "T E N"]
+    """The label is a legal action of a decision."""
+
+
+class Situation(NamedTuple):
+    """Where the environments stand between two rollouts."""
+
+    state: State
+    time_step: TimeStep
+    over: Bool[Array, "E"]
+    """The episode has ended; the next step resets."""
+    start: Bool[Array, "E"]
+    """The next row is the first of an episode."""
+    actor_carry: Float[Array, "E N H"]
+    critic_carry: Float[Array, "E N H"]
+    memory: Any
+    """The expert's, where visited states are labelled."""
+    team_return: Float[Array, "E"]
+    """Sum over agents of the rewards of the episode under way."""
+
+
+class Finished(NamedTuple):
+    """Episodes that ended during a rollout."""
+
+    count: Int[Array, ""]
+    team_return: Float[Array, ""]
+    """Their sum."""
+
+
+def begin(
+    env: ArrayEnv, network: networks.Network, key: Key[Array, ""], num_envs: int, expert: Any
+) -> Situation:
+    """All environments at the start of an episode."""
+    # Weakly typed leaves would come back strong from the first update, and compile it twice.
+    state, time_step = jax.tree.map(
+        lambda leaf: leaf.astype(leaf.dtype), jax.vmap(env.reset)(jax.random.split(key, num_envs))
+    )
+    return Situation(
+        state=state,
+        time_step=time_step,
+        over=jnp.zeros(num_envs, bool),
+        start=jnp.ones(num_envs, bool),
+        actor_carry=network.carry(num_envs),
+        critic_carry=network.carry(num_envs),
+        memory=() if expert is None else jax.vmap(expert.init)(state),
+        team_return=jnp.zeros(num_envs),
+    )
+
+
+def pool_size(env: ArrayEnv, num_envs: int, steps: int) -> int:
+    """Resets that a rollout needs when every episode lasts to the horizon, and one to spare each.
+
+    If episodes are shorter, the pool is gone through again within that rollout.
+    """
+    return num_envs * (math.ceil(steps / (env.spec.horizon + 1)) + 1)
+
+
+def _choose(condition: Bool[Array, "E"], if_true: Any, if_false: Any) -> Any:
+    def pick(a: Array, b: Array) -> Array:
+        return jnp.where(condition.reshape(condition.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(pick, if_true, if_false)
+
+
+def collect(
+    env: ArrayEnv,
+    actor: networks.Network,
+    params: networks.Params,
+    situation: Situation,
+    key: Key[Array, ""],
+    *,
+    steps: int,
+    expert: Expert | None = None,
+) -> tuple[Situation, Transitions, Finished]:
+    """``steps`` steps of every environment with the sampled policy."""
+    num_envs = situation.over.shape[0]
+    key, pool_key = jax.random.split(key)
+    pool_keys = jax.random.split(pool_key, pool_size(env, num_envs, steps))
+    pool = jax.vmap(env.reset)(pool_keys)
+    places = jnp.arange(num_envs)
+
+    def step(carry: tuple[Situation, Array], key: Key[Array, ""]) -> tuple[Any, Any]:
+        now, resets = carry
+        act_key, env_key = jax.random.split(key)
+        observed = now.time_step
+        logits, actor_carry = actor.apply(
+            params, now.actor_carry, observed.observation[None], now.start[None]
+        )
+        log_probs = categorical.log_probs(logits[0], observed.action_mask)
+        action = categorical.sample(act_key, log_probs)
+        stepped = jax.vmap(env.step)(jax.random.split(env_key, num_envs), now.state, action)
+        decision = observed.decision & ~now.over[:, None]
+        label, labelled, memory = _label(expert, now, decision)
+
+        index = (places + num_envs * resets) % len(pool_keys)
+        fresh = jax.tree.map(lambda leaf: leaf[index], pool)
+        state, time_step = _choose(now.over, fresh, stepped)
+        if expert is not None:
+            memory = _choose(now.over, jax.vmap(expert.init)(state), memory)
+        reward = jnp.where(now.over[:, None], 0.0, stepped[1].reward)
+        row = Transitions(
+            observation=observed.observation,
+            action_mask=observed.action_mask,
+            action=action,
+            log_prob=categorical.select(log_probs, action),
+            reward=reward,
+            terminated=stepped[1].terminated,
+            valid=~now.over,
+            decision=decision,
+            start=now.start,
+            label=label,
+            labelled=labelled,
+        )
+        over = jax.vmap(lambda time_step: time_step.over)(time_step) & ~now.over
+        total = now.team_return + reward.sum(-1)
+        finished = Finished(over.sum(), jnp.where(over, total, 0.0).sum())
+        after = now._replace(
+            state=state,
+            time_step=time_step,
+            over=over,
+            start=now.over,
+            actor_carry=actor_carry,
+            memory=memory,
+            team_return=jnp.where(over, 0.0, total),
+        )
+        return (after, resets + now.over), (row, finished)
+
+    start = (situation, jnp.zeros(num_envs, jnp.int32))
+    (situation, _), (rows, finished) = jax.lax.scan(step, start, jax.random.split(key, steps))
+    return situation, rows, jax.tree.map(lambda leaf: leaf.sum(0), finished)
+
+
+def _label(expert: Expert | None, now: Situation, decision: Bool[Array, "E N"]) -> Any:
+    """The expert's actions for the states that the learner is in."""
+    if expert is None:
+        return jnp.zeros(decision.shape, jnp.int32), jnp.zeros_like(decision), ()
+    label, memory = jax.vmap(expert.label)(now.state, now.memory)
+    return label, decision & categorical.select(now.time_step.action_mask, label), memory
+
+
+def values(
+    critic: networks.Network,
+    params: networks.Params,
+    situation: Situation,
+    rows: Transitions,
+    carry: Float[Array, "E N H"],
+) -> tuple[Float[Array, "T1 E N"], Float[Array, "E N H"]]:
+    """The critic's values of all rows and of the observation that follows the last one.
+
+    One batch after the rollout instead of a small one in each of its steps. Also returns the
+    recurrent state after the rows, with which the next rollout begins.
+    """
+    before, after = critic.apply(params, carry, rows.observation, rows.start)
+    last = situation.time_step.observation[None], situation.start[None]
+    final, _ = critic.apply(params, after, *last)
+    return jnp.concatenate([before, final])[..., 0], after

@@ -1,0 +1,48 @@
+"""What holds for the whole test session: device, compilation cache, and checked shapes."""
+
+import getpass
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before jax is imported. Who wants to test on a GPU or elsewhere says so in the environment.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    str(Path(tempfile.gettempdir()) / f"leed_jax-compilation-cache-{getpass.getuser()}"),
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import jaxtyping
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Time limits fail on busy machines; in CI the same examples every time.
+settings.register_profile(
+    "leed_jax",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("leed_jax")
+
+# Every annotation of a shape or type in the package is checked at every call of the session.
+jaxtyping.install_import_hook("leed_jax", "checking.typechecker")
+
+
+# Not for the whole session: JaxMARL's environments raise under both.
+@pytest.fixture
+def strict_dtypes() -> Iterator[None]:
+    """Dtypes are not promoted silently."""
+    with jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+@pytest.fixture
+def strict_promotion(strict_dtypes: None) -> Iterator[None]:
+    """Neither dtypes nor ranks are promoted silently."""
+    with jax.numpy_rank_promotion("raise"):
+        yield

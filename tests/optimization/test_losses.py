@@ -1,0 +1,145 @@
+"""Every term of the loss, by hand, and what padding may not change."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from leed_jax.config import ExpertConfig, TrainConfig
+from leed_jax.optimization import losses
+from leed_jax.optimization.losses import Batch, ExpertRows, Predictions
+
+CONFIG = TrainConfig(normalize_advantages=False, clip_epsilon=0.2)
+
+
+def batch(**changes):
+    rows = {
+        "action": [0, 1],
+        "log_prob": np.log([0.5, 0.5]),
+        "value": [1.0, 1.0],
+        "advantage": [1.0, -1.0],
+        "target": [2.0, 0.0],
+        "valid": [True, True],
+        "decision": [True, True],
+        "label": [1, 1],
+        "label_weight": [1.0, 0.0],
+    }
+    rows |= changes
+    kinds = {"action": int, "label": int, "valid": bool, "decision": bool}
+    return Batch(**{k: jnp.asarray(np.asarray(v, kinds.get(k, np.float32))) for k, v in rows.items()})
+
+
+def predictions(probabilities, value=(1.0, 1.0), expert=((0.5, 0.5),)):
+    return Predictions(
+        jnp.log(jnp.asarray(probabilities, jnp.float32)),
+        jnp.asarray(value, jnp.float32),
+        jnp.log(jnp.asarray(expert, jnp.float32)),
+    )
+
+
+def test_policy_loss_clips_what_would_go_too_far():
+    # Row 0: ratio 0.8 / 0.5 = 1.6, advantage 1: min(1.6, 1.2) = 1.2.
+    # Row 1: ratio 0.3 / 0.5 = 0.6, advantage -1: min(-0.6, -0.8) = -0.8. Mean 0.2, negated.
+    now = predictions([[0.8, 0.2], [0.7, 0.3]])
+    np.testing.assert_allclose(losses.policy_loss(now, batch(), None, CONFIG), -0.2, rtol=1e-6)
+
+
+def test_policy_loss_leaves_out_rows_without_a_decision():
+    now = predictions([[0.8, 0.2], [0.7, 0.3]])
+    rows = batch(decision=[True, False])
+    np.testing.assert_allclose(losses.policy_loss(now, rows, None, CONFIG), -1.2, rtol=1e-6)
+
+
+def test_value_loss_takes_the_larger_of_clipped_and_unclipped_error():
+    # Row 0: new value 1.5, old 1, target 2: errors 0.25 and (1.2 - 2)^2 = 0.64 -> 0.64.
+    # Row 1: new value 1.1, target 0: 1.21 and 1.21. Half the mean: 0.4625.
+    now = predictions([[0.5, 0.5]] * 2, value=[1.5, 1.1])
+    np.testing.assert_allclose(losses.value_loss(now, batch(), None, CONFIG), 0.4625, rtol=1e-6)
+
+
+def test_entropy_is_in_nats_over_decisions():
+    now = predictions([[0.5, 0.5], [1.0, 1e-9]])
+    one = losses.entropy(now, batch(decision=[True, False]), None, CONFIG)
+    np.testing.assert_allclose(one, np.log(2), rtol=1e-6)
+
+
+def test_expert_loss_is_the_weighted_mean_of_negative_log_likelihoods():
+    # -(2 log 0.25 + 1 log 0.5 + 0 log ...) / 3 = (2 * 2 log 2 + log 2) / 3 = 5/3 log 2
+    now = predictions([[0.5, 0.5]] * 2, expert=[[0.25, 0.75], [0.5, 0.5], [1e-9, 1.0]])
+    rows = ExpertRows(jnp.array([0, 1, 0]), jnp.array([2.0, 1.0, 0.0]))
+    np.testing.assert_allclose(
+        losses.expert_loss(now, None, rows, CONFIG), 5 / 3 * np.log(2), rtol=1e-6
+    )
+
+
+def test_expert_loss_over_visited_states_uses_their_labels():
+    # Only row 0 has a label of weight 1: action 1, probability 0.2.
+    now = predictions([[0.8, 0.2], [0.7, 0.3]])
+    visited = CONFIG.replace(expert=ExpertConfig(labels="visited"))
+    both = CONFIG.replace(expert=ExpertConfig(labels="both"))
+    rows = ExpertRows(jnp.array([0]), jnp.array([1.0]))
+    np.testing.assert_allclose(
+        losses.expert_loss(now, batch(), None, visited), -np.log(0.2), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        losses.expert_loss(now, batch(), rows, both), (-np.log(0.2) - np.log(0.5)) / 2, rtol=1e-6
+    )
+
+
+def test_normalised_advantages_have_mean_zero_and_deviation_one_over_decisions():
+    mask = jnp.array([True, True, False])
+    result = losses.normalise(jnp.array([1.0, 3.0, 100.0]), mask)
+    np.testing.assert_allclose(result[:2], [-1.0, 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["policy", "value", "entropy", "expert"])
+def test_padding_changes_neither_loss_nor_gradient(name):
+    term = {t.name: t for t in losses.METHODS["leed"].terms}[name]
+    config = TrainConfig()  # with normalised advantages: they must not see padding either
+
+    def loss(logits, value, rows, expert, expert_logits):
+        now = Predictions(
+            jax.nn.log_softmax(logits), value, jax.nn.log_softmax(expert_logits)
+        )
+        return term.loss(now, rows, expert, config)
+
+    logits, expert_logits = jnp.array([[0.3, -1.0], [2.0, 0.1]]), jnp.array([[0.5, 0.2]])
+    value = jnp.array([0.3, 0.4])
+    expert = ExpertRows(jnp.array([1]), jnp.array([1.0]))
+    short = jax.value_and_grad(loss)(logits, value, batch(), expert, expert_logits)
+
+    def pad(leaf, filling):
+        width = ((0, 3),) + ((0, 0),) * (leaf.ndim - 1)
+        return jnp.pad(leaf, width, constant_values=filling)
+
+    masks = ("valid", "decision", "label_weight")
+    rows = Batch(*(pad(leaf, 0 if f in masks else 1) for f, leaf in batch()._asdict().items()))
+    expert = ExpertRows(pad(expert.action, 1), pad(expert.weight, 0))
+    long = jax.value_and_grad(loss)(
+        pad(logits, 5), pad(value, 5), rows, expert, pad(expert_logits, 5)
+    )
+    np.testing.assert_allclose(long[0], short[0], rtol=1e-6)
+    np.testing.assert_allclose(long[1][:2], short[1], rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(long[1][2:], 0)
+
+
+def test_terms_are_zero_and_finite_where_nothing_is_valid():
+    nothing = batch(valid=[False] * 2, decision=[False] * 2, label_weight=[0, 0])
+    rows = ExpertRows(jnp.array([0]), jnp.array([0.0]))
+    now = predictions([[0.8, 0.2], [0.7, 0.3]])
+    for term in losses.METHODS["leed"].terms:
+        assert float(term.loss(now, nothing, rows, CONFIG)) == 0.0
+
+
+def test_lambda_zero_removes_the_term():
+    config = TrainConfig(expert=ExpertConfig(weight=0.0))
+    assert losses.resolve("leed", config).terms == losses.METHODS["ippo"].terms
+    rising = TrainConfig(expert=ExpertConfig(weight=0.0, final_weight=1.0))
+    assert losses.EXPERT in losses.resolve("leed", rising).terms
+
+
+def test_unknown_methods_and_labels_without_use_are_refused():
+    with pytest.raises(ValueError, match="method must be one of leed, ippo, bc"):
+        losses.resolve("qmix", CONFIG)
+    with pytest.raises(ValueError, match=r"expert\.labels must be 'demonstrations'"):
+        losses.resolve("bc", TrainConfig(expert=ExpertConfig(labels="visited")))

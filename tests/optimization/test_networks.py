@@ -1,0 +1,100 @@
+"""Networks of all agents, distributions over their actions, and schedules."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from leed_jax.config import ExpertConfig, NetworkConfig
+from leed_jax.optimization import categorical, networks, schedules
+from leed_jax.types import EnvSpec
+
+SPEC = EnvSpec("toy", ("a", "b", "c"), (3, 5, 3), (2, 4, 4), 10)
+GRU = NetworkConfig(kind="gru", hidden_sizes=(8, 6))
+MLP = NetworkConfig(hidden_sizes=(8, 6))
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4)])
+def test_orthogonal_matrices_are_orthogonal(shape):
+    drawn = np.asarray(networks.orthogonal(2.0)(jax.random.key(0), shape)) / 2.0
+    small = drawn.T @ drawn if shape[0] >= shape[1] else drawn @ drawn.T
+    np.testing.assert_allclose(small, np.eye(min(shape)), atol=1e-6)
+
+
+def test_agents_start_with_their_own_fan_in_and_padding_is_zero():
+    params = networks.make_actor(MLP, SPEC).init(jax.random.key(0))
+    kernel = np.asarray(params["params"]["encoder"]["kernel"])
+    assert kernel.shape == (3, 5, 8)
+    np.testing.assert_array_equal(kernel[[0, 2], 3:], 0)
+    for agent, size in enumerate(SPEC.observation_sizes):
+        rows = kernel[agent, :size]
+        np.testing.assert_allclose(rows @ rows.T, 2 * np.eye(size), atol=1e-5)
+    assert not np.allclose(kernel[0], kernel[2])
+
+
+def test_agents_do_not_share_parameters():
+    actor = networks.make_actor(MLP, SPEC)
+    params = actor.init(jax.random.key(0))
+    observation = jnp.ones((1, 2, 3, 5))
+    start = jnp.zeros((1, 2), bool)
+    before, _ = actor.apply(params, actor.carry(2), observation, start)
+    changed = jax.tree.map(lambda leaf: leaf.at[1].add(1.0), params)
+    after, _ = actor.apply(changed, actor.carry(2), observation, start)
+    np.testing.assert_array_equal(after[:, :, [0, 2]], before[:, :, [0, 2]])
+    assert not np.allclose(after[:, :, 1], before[:, :, 1])
+
+
+def test_a_recurrent_sequence_equals_its_single_steps_and_starts_forget():
+    actor = networks.make_actor(GRU, SPEC)
+    params = actor.init(jax.random.key(0))
+    observation = jax.random.normal(jax.random.key(1), (6, 2, 3, 5))
+    start = jnp.zeros((6, 2), bool).at[3, 0].set(True)
+    whole, last = actor.apply(params, actor.carry(2), observation, start)
+    carry, rows = actor.carry(2), []
+    for t in range(6):
+        row, carry = actor.apply(params, carry, observation[t : t + 1], start[t : t + 1])
+        rows.append(row)
+    np.testing.assert_allclose(whole, jnp.concatenate(rows), atol=1e-6)
+    np.testing.assert_allclose(last, carry, atol=1e-6)
+    fresh, _ = actor.apply(params, actor.carry(2), observation[3:], start[3:])
+    np.testing.assert_allclose(whole[3:, 0], fresh[:, 0], atol=1e-6)
+    assert not np.allclose(whole[3:, 1], fresh[:, 1])
+
+
+def test_illegal_actions_are_never_drawn_and_legal_ones_as_often_as_they_should():
+    mask = jnp.array([False, True, False, True, False])
+    logits = jnp.log(jnp.array([9.0, 0.25, 9.0, 0.75, 9.0]))
+    log_probs = categorical.log_probs(jnp.tile(logits, (20_000, 1)), jnp.tile(mask, (20_000, 1)))
+    drawn = np.asarray(categorical.sample(jax.random.key(0), log_probs))
+    counts = np.bincount(drawn, minlength=5) / len(drawn)
+    np.testing.assert_allclose(counts, [0, 0.25, 0, 0.75, 0], atol=0.01)
+
+
+def test_a_draw_of_zero_is_legal(monkeypatch):
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.zeros(shape))
+    mask = jnp.array([[False, False, True]])
+    drawn = categorical.sample(jax.random.key(0), categorical.log_probs(jnp.zeros((1, 3)), mask))
+    assert int(drawn[0]) == 2
+
+
+def test_entropy_of_masked_uniform_is_the_log_of_the_legal_actions():
+    log_probs = categorical.log_probs(jnp.zeros(4), jnp.array([True, True, False, True]))
+    np.testing.assert_allclose(categorical.entropy(log_probs), np.log(3), rtol=1e-6)
+    gradient = jax.grad(
+        lambda logits: categorical.entropy(
+            categorical.log_probs(logits, jnp.array([True, False]))
+        )
+    )(jnp.zeros(2))
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    # start 4, end 2, over the first half: at 0, a quarter and beyond a half
+    [("constant", [4, 4, 4]), ("linear", [4, 3, 2]), ("cosine", [4, 3, 2])],
+)
+def test_expert_weight_schedules(schedule, expected):
+    config = ExpertConfig(weight=4.0, final_weight=2.0, schedule=schedule, decay_fraction=0.5)
+    start = jnp.full(2, 4.0)
+    weights = [schedules.expert_weight(config, start, jnp.array(p)) for p in (0.0, 0.25, 0.9)]
+    np.testing.assert_allclose(weights, np.repeat(np.array(expected), 2).reshape(3, 2), rtol=1e-6)

@@ -1,0 +1,179 @@
+"""The training step on the toy line: what λ, padding, other agents and compilation may not do."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import line_world
+import numpy as np
+import pytest
+
+from leed_jax import demonstrations, execution
+from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
+from leed_jax.optimization import losses, trainer
+
+CONFIG = TrainConfig(
+    total_steps=10 * 4 * 16,
+    num_envs=4,
+    rollout_steps=16,
+    num_epochs=2,
+    num_minibatches=2,
+    network=NetworkConfig(hidden_sizes=(8,)),
+    expert=ExpertConfig(weight=1.0, batch_size=8),
+)
+
+@pytest.fixture(scope="module")
+def scenario():
+    return line_world.scenario()
+
+
+@pytest.fixture(scope="module")
+def demos(scenario):
+    return execution.demonstrate(scenario, line_world.all_right(), num_episodes=6)
+
+
+def run(env, config, method, demos, updates, key=0, hyper=None):
+    built = trainer.make_trainer(env, config, losses.resolve(method, config))
+    data = trainer.data(demos, config)
+    state = built.init(jax.random.key(key))
+    if hyper is not None:
+        state = state._replace(hyper=state.hyper._replace(expert_weight=hyper))
+    update = jax.jit(built.update)
+    for _ in range(updates):
+        state, metrics = update(state, data)
+    return state, metrics, update
+
+
+def test_lambda_zero_is_ippo_bit_for_bit(scenario, demos):
+    config = CONFIG.replace(expert=dataclasses.replace(CONFIG.expert, weight=0.0))
+    leed, _, _ = run(scenario.env, config, "leed", demos, 3)
+    ippo, _, _ = run(scenario.env, config, "ippo", None, 3)
+    chex.assert_trees_all_equal(leed.params, ippo.params)
+
+
+def test_the_term_in_place_at_weight_zero_is_ippo_to_a_millionth_after_ten_updates(
+    scenario, demos
+):
+    leed, _, _ = run(scenario.env, CONFIG, "leed", demos, 10, hyper=jnp.zeros(2))
+    ippo, _, _ = run(scenario.env, CONFIG, "ippo", None, 10)
+    chex.assert_trees_all_close(leed.params, ippo.params, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "gru"])
+@pytest.mark.parametrize("agent", [0, 1])
+def test_an_agents_update_does_not_depend_on_whether_the_others_learn(
+    scenario, demos, agent, kind
+):
+    config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
+    # Every term's weight times λ, and λ is 1 for this agent alone: the others stand still.
+    alone = losses.Method(
+        "alone",
+        tuple(
+            term._replace(coefficient=lambda c, w, old=term.coefficient: w * old(c, w))
+            for term in losses.METHODS["leed"].terms
+        ),
+    )
+    both, _, _ = run(scenario.env, config, alone, demos, 1)
+    only, _, _ = run(
+        scenario.env, config, alone, demos, 1, hyper=jax.nn.one_hot(jnp.array(agent), 2)
+    )
+    mine, other = agent, 1 - agent
+    for one, two in zip(jax.tree.leaves(both.params), jax.tree.leaves(only.params), strict=True):
+        np.testing.assert_array_equal(one[mine], two[mine])
+    begun = trainer.make_trainer(scenario.env, config, alone).init(jax.random.key(0)).params
+    for one, two in zip(jax.tree.leaves(begun), jax.tree.leaves(only.params), strict=True):
+        np.testing.assert_array_equal(one[other], two[other])
+    moved = [np.abs(a[mine] - b[mine]).max() for a, b in
+             zip(jax.tree.leaves(begun), jax.tree.leaves(only.params), strict=True)]
+    assert max(moved) > 1e-4
+
+
+@pytest.mark.parametrize("kind", ["mlp", "gru"])
+def test_an_update_compiles_once(scenario, demos, kind):
+    config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
+    _, metrics, update = run(scenario.env, config, "leed", demos, 3)
+    assert update._cache_size() == 1
+    assert all(np.isfinite(values).all() for values in metrics.values())
+
+
+def test_more_padding_of_the_demonstrations_changes_nothing(scenario, demos):
+    arrays = demos.arrays
+    longer = demonstrations.DemonstrationArrays(
+        *(
+            np.pad(v, ((0, 0), (0, 5), *((0, 0),) * (v.ndim - 2)), constant_values=1)
+            if name not in ("valid", "returns", "action_mask")
+            else (
+                v
+                if name == "returns"
+                else np.pad(
+                    v,
+                    ((0, 0), (0, 5), *((0, 0),) * (v.ndim - 2)),
+                    constant_values=name == "action_mask",
+                )
+            )
+            for name, v in arrays._asdict().items()
+        )
+    )
+    padded = dataclasses.replace(demos, arrays=longer)
+    short, _, _ = run(scenario.env, CONFIG, "leed", demos, 2)
+    long, _, _ = run(scenario.env, CONFIG, "leed", padded, 2)
+    chex.assert_trees_all_equal(short.params, long.params)
+
+
+def test_an_agent_without_any_row_keeps_its_parameters_and_moments(scenario, demos):
+    valid = np.array(demos.arrays.valid)
+    valid[..., 1] = False
+    silent = dataclasses.replace(demos, arrays=demos.arrays._replace(valid=valid))
+    begun = trainer.make_trainer(
+        scenario.env, CONFIG, losses.resolve("bc", CONFIG)
+    ).init(jax.random.key(0))
+    after, _, _ = run(scenario.env, CONFIG, "bc", silent, 2)
+    for old, new in zip(
+        jax.tree.leaves((begun.params, begun.optimiser)),
+        jax.tree.leaves((after.params, after.optimiser)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(old[1], new[1])
+    old, new = (s.params["actor"]["params"]["head"]["kernel"][0] for s in (begun, after))
+    assert np.abs(old - new).max() > 1e-4
+
+
+def test_demonstrations_draw_from_a_stream_of_their_own(scenario, demos):
+    leed, _, _ = run(scenario.env, CONFIG, "leed", demos, 1)
+    ippo, _, _ = run(scenario.env, CONFIG, "ippo", None, 1)
+    chex.assert_trees_all_equal(
+        jax.random.key_data(leed.key), jax.random.key_data(ippo.key)
+    )
+    chex.assert_trees_all_equal(leed.situation.state, ippo.situation.state)
+
+
+def test_going_on_from_a_state_equals_never_having_stopped(scenario, demos):
+    built = trainer.make_trainer(scenario.env, CONFIG, losses.resolve("leed", CONFIG))
+    data = trainer.data(demos, CONFIG)
+    update = jax.jit(built.update)
+    state = built.init(jax.random.key(3))
+    for _ in range(2):
+        state, _ = update(state, data)
+    # The state as bytes of the host and back.
+    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # noqa: E731
+    raw = jax.tree.map(lambda x: np.array(jax.random.key_data(x) if is_key(x) else x), state)
+    back = jax.tree.map(
+        lambda x, old: jax.random.wrap_key_data(jnp.asarray(x)) if is_key(old) else jnp.asarray(x),
+        raw,
+        state,
+    )
+    whole, _ = update(state, data)
+    resumed, _ = update(back, data)
+    chex.assert_trees_all_equal(whole.params, resumed.params)
+
+
+def test_missing_and_foreign_demonstrations_are_refused(scenario, demos):
+    with pytest.raises(ValueError, match="pass demos="):
+        trainer.make_train(scenario, CONFIG, "leed")
+    foreign = dataclasses.replace(demos, spec=demos.spec._replace(name="another"))
+    with pytest.raises(ValueError, match="name is 'another'"):
+        trainer.make_train(scenario, CONFIG, "leed", demos=foreign)
+    visited = CONFIG.replace(expert=ExpertConfig(labels="visited"))
+    with pytest.raises(ValueError, match="needs an expert"):
+        trainer.make_train(scenario, visited, "leed")

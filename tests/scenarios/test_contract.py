@@ -1,0 +1,207 @@
+"""What every scenario keeps to, whoever wrote it: a new file is tested from the day it appears."""
+
+import functools
+import inspect
+import json
+import math
+import re
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from leed_jax import execution, instructions, scenarios
+from leed_jax.instructions import AgentPlan, Choice, Command, Instruction
+
+CASES = [(name, {}) for name in scenarios.names()]
+CASES += [("mpe/simple_spread", {"num_agents": count}) for count in (4, 5, 6)]
+
+
+class Case(NamedTuple):
+    """A scenario with its compiled functions, and how often they were traced."""
+
+    scenario: scenarios.Scenario
+    reset: Any
+    step: Any
+    traces: dict[str, int]
+
+
+@functools.cache
+def compiled(index: int) -> Case:
+    name, options = CASES[index]
+    scenario = scenarios.make(name, **options)
+    traces = {"reset": 0, "step": 0}
+
+    def reset(key: Any) -> Any:
+        traces["reset"] += 1
+        return scenario.env.reset(key)
+
+    def step(key: Any, state: Any, action: Any) -> Any:
+        traces["step"] += 1
+        return scenario.env.step(key, state, action)
+
+    return Case(scenario, jax.jit(reset), jax.jit(step), traces)
+
+
+@pytest.fixture(params=range(len(CASES)), ids=[f"{name}-{options}" for name, options in CASES])
+def case(request: pytest.FixtureRequest) -> Case:
+    return compiled(request.param)
+
+
+def test_arrays_have_the_shapes_of_the_spec_and_an_episode_ends_in_time(case):
+    spec = case.scenario.env.spec
+    n, d, a = spec.num_agents, spec.observation_size, spec.num_actions
+    state, step = case.reset(jax.random.key(0))
+    size = step.global_state.shape
+    assert float(abs(step.reward).max()) == 0 and not step.over
+    for index in range(spec.horizon):
+        for name, shape, dtype in (
+            ("observation", (n, d), jnp.float32),
+            ("reward", (n,), jnp.float32),
+            ("terminated", (n,), bool),
+            ("truncated", (), bool),
+            ("action_mask", (n, a), bool),
+            ("decision", (n,), bool),
+            ("global_state", size, jnp.float32),
+        ):
+            values = getattr(step, name)
+            assert (values.shape, values.dtype) == (shape, dtype), name
+            assert np.isfinite(values).all(), name
+        assert not step.over, "the environment ends before its actions are used up"
+        assert step.action_mask.any(-1).all(), "an agent without a legal action"
+        true_sizes = np.array(spec.action_sizes)[:, None]
+        assert not (step.action_mask & (np.arange(a) >= true_sizes)).any()
+        action = step.action_mask.argmax(-1)
+        state, step = case.step(jax.random.key(index), state, action)
+        if step.over:
+            break
+    assert step.over, "the horizon is longer than the spec says"
+    assert case.traces == {"reset": 1, "step": 1}, "compiled more than once"
+    for measure in case.scenario.env.measures:
+        assert np.isfinite(measure.read(state)) and measure.meaning
+
+
+def test_a_description_is_short_finite_rounded_and_the_same_every_time(case):
+    state, _ = case.reset(jax.random.key(1))
+    text = case.scenario.describe(state)
+    assert text and len(text) < 20_000
+    assert text == case.scenario.describe(state)
+    assert not re.search(r"\b(nan|inf)\b", text.lower())
+    numbers = re.findall(r"[-+]?\d+(?:\.\d+)?", text)
+    assert all(math.isfinite(float(number)) for number in numbers)
+    assert all(len(number.partition(".")[2]) <= 2 for number in numbers)
+
+
+def extremes(command: Command, last: bool) -> dict[str, Any]:
+    """The first, or the last, value of every parameter."""
+    return {
+        parameter.name: parameter.options[-last]
+        if isinstance(parameter, Choice)
+        else (parameter.high if last else parameter.low)
+        for parameter in command.parameters
+    }
+
+
+def test_every_command_gives_legal_actions_and_ends_with_max_steps(case):
+    scenario, vocabulary = case.scenario, case.scenario.vocabulary
+    assert len(scenario.controls.controllers) == len(vocabulary.commands)
+    assert len(scenario.controls.conditions) == len(vocabulary.conditions)
+    lists = [
+        AgentPlan(
+            (Instruction(command.name, extremes(command, last), max_steps=2), Instruction(*other))
+        )
+        for command in vocabulary.commands
+        for last in (False, True)
+        for other in [(vocabulary.commands[0].name, extremes(vocabulary.commands[0], last))]
+    ]
+    plans = [dict.fromkeys(vocabulary.agents, agent_plan) for agent_plan in lists]
+    encoded = instructions.encode(plans, vocabulary)
+    state, step = case.reset(jax.random.key(2))
+
+    @jax.jit
+    def label_thrice(rows: Any, valid: Any) -> Any:
+        guide = execution.expert(scenario, rows, valid)
+        memory, actions = guide.init(state), []
+        for _ in range(3):
+            action, memory = guide.label(state, memory)
+            actions.append(action)
+        return jnp.stack(actions), memory.counter
+
+    with jax.numpy_dtype_promotion("strict"):
+        actions, counter = jax.vmap(label_thrice)(
+            jnp.asarray(encoded.rows), jnp.asarray(encoded.valid)
+        )
+    legal = np.take_along_axis(np.asarray(step.action_mask)[None, None], actions[..., None], -1)
+    assert actions.min() >= 0 and legal.all()
+    np.testing.assert_array_equal(counter, np.ones_like(counter))
+
+
+def targets_of(case: Case, state: Any) -> Any:
+    """The targets of everyone's first command."""
+    vocabulary = case.scenario.vocabulary
+    first = vocabulary.commands[0]
+    todo = AgentPlan((Instruction(first.name, extremes(first, False)),))
+    guide = execution.make_expert(case.scenario, dict.fromkeys(vocabulary.agents, todo))
+    return jax.jit(guide.init)(state).targets
+
+
+def test_feedback_tells_every_agent_something_finite(case):
+    state, _ = case.reset(jax.random.key(3))
+    # Two episodes of three steps in which nothing moves.
+    states, targets = jax.tree.map(
+        lambda leaf: np.broadcast_to(leaf, (2, 3, *jnp.shape(leaf))),
+        (state, targets_of(case, state)),
+    )
+    told = case.scenario.feedback(states, targets)
+    assert tuple(told) == case.scenario.env.spec.agents
+    for text in told.values():
+        assert 0 < len(text) < 1000 and "nan" not in text and "inf " not in text
+
+
+def test_a_frame_can_be_drawn_with_and_without_targets(case):
+    state, _ = case.reset(jax.random.key(4))
+    pictures = []
+    for shown in (None, targets_of(case, state)):
+        canvas = FigureCanvasAgg(Figure(figsize=(2, 2), dpi=50))
+        case.scenario.draw(canvas.figure.subplots(), state, shown)
+        canvas.draw()
+        pictures.append(np.array(canvas.buffer_rgba()))
+    blank = np.full_like(pictures[0], 255)
+    assert (pictures[0] != blank).any()
+    assert (pictures[0] != pictures[1]).any(), "the targets are not to be seen"
+
+
+def test_the_words_fit_the_world(case):
+    scenario, vocabulary = case.scenario, case.scenario.vocabulary
+    assert vocabulary.agents == scenario.env.spec.agents
+    assert 1 <= vocabulary.horizon <= scenario.env.spec.horizon
+    names = [command.name for command in vocabulary.commands]
+    assert len(set(names)) == len(names)
+    for thing in (*vocabulary.commands, *vocabulary.conditions):
+        assert thing.meaning
+    assert set(scenario.advice) >= {"learnable", "return"}
+    assert scenario.task
+
+
+def test_options_hold_the_defaults_and_can_be_written_down(case):
+    scenario = case.scenario
+    known = list(inspect.signature(scenarios._modules()[scenario.name].make).parameters)[1:]
+    assert set(scenario.options) == set(known)
+    again = scenarios.make(scenario.name, **json.loads(json.dumps(scenario.options)))
+    assert again.env.spec == scenario.env.spec
+    assert again.vocabulary == scenario.vocabulary
+
+
+def test_unknown_names_and_options_are_answered_with_what_there_is():
+    with pytest.raises(ValueError, match="no scenario 'mpe/spread'; nearest: mpe/simple_spread"):
+        scenarios.make("mpe/spread")
+    with pytest.raises(TypeError, match="no option agents; its options: num_agents"):
+        scenarios.make("mpe/simple_spread", agents=3)
+
+
+def test_numbers_for_prompts_are_rounded_and_never_minus_zero():
+    assert str(scenarios.rounded([[-0.001, 1.005], [2.344, -3]])) == "[0.0, 1.0, 2.34, -3.0]"

@@ -1,0 +1,116 @@
+"""GIFs show every step of an episode, and stand still where it is over."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from leed_jax import rendering, scenarios
+from leed_jax.episodes import Episodes
+from leed_jax.instructions import AgentPlan, Instruction
+from leed_jax.rendering import Clip
+
+
+@pytest.fixture(scope="module")
+def scenario():
+    return scenarios.make("mpe/simple_spread", num_agents=2)
+
+
+@pytest.fixture(scope="module")
+def demonstration(scenario):
+    plan = {
+        agent: AgentPlan((Instruction("MoveTo", {"target": place, "keep_distance": 0.3}),))
+        for agent, place in zip(scenario.env.spec.agents, ("landmark_1", "landmark_0"), strict=True)
+    }
+    return rendering.demonstration_clip(scenario, plan, jax.random.key(0))
+
+
+def shortened(clip: Clip, length: int, title: str = "short") -> Clip:
+    states, targets = jax.tree.map(lambda leaf: leaf[:length], (clip.states, clip.targets))
+    return Clip(title, states, clip.rewards[:length], targets)
+
+
+def frames_of(path):
+    with Image.open(path) as image:
+        return [
+            (np.asarray(frame.convert("RGB")).astype(int), frame.info["duration"])
+            for frame in ImageSequence.Iterator(image)
+        ]
+
+
+def test_a_demonstration_has_a_target_for_every_agent_and_step(scenario, demonstration):
+    horizon = scenario.env.spec.horizon
+    assert demonstration.rewards.shape == (horizon,)
+    # Landmarks are the entities behind the agents; both stay where they are.
+    landmarks = demonstration.states.p_pos[:, 2:]
+    np.testing.assert_allclose(demonstration.targets.point, landmarks[:, ::-1], atol=1e-6)
+
+
+def test_a_gif_has_a_frame_per_step_and_rests_on_the_last(scenario, demonstration, tmp_path):
+    path = tmp_path / "new" / "one.gif"
+    rendering.save_gif(scenario, [shortened(demonstration, 4)], path, fps=20)
+    found = frames_of(path)
+    assert [duration for _, duration in found] == [50, 50, 50, 1500]
+    assert all((found[0][0] != pixels).any() for pixels, _ in found[1:])
+    assert [each.name for each in path.parent.iterdir()] == ["one.gif"]  # nothing partial is left
+
+
+def test_an_episode_that_is_over_stands_still_beside_a_longer_one(
+    scenario, demonstration, tmp_path
+):
+    path = tmp_path / "two.gif"
+    clips = [shortened(demonstration, 2), shortened(demonstration, 5, "longer")]
+    rendering.save_gif(scenario, clips, path)
+    found = [pixels for pixels, _ in frames_of(path)]
+    middle = found[0].shape[1] // 2
+    assert len(found) == 5
+    assert (found[1][:, :middle] == found[-1][:, :middle]).all()
+    assert (found[1][:, middle:] != found[-1][:, middle:]).any()
+
+
+def test_targets_are_drawn_only_where_given(scenario, demonstration, tmp_path):
+    drawn = []
+    spy = scenario._replace(draw=lambda axes, state, targets: drawn.append(targets))
+    clips = [shortened(demonstration, 1), shortened(demonstration, 1)._replace(targets=None)]
+    rendering.save_gif(spy, clips, tmp_path / "two.gif")
+    assert drawn[0] is not None
+    assert drawn[1] is None
+
+
+def test_clip_cuts_the_padding():
+    batch = Episodes(
+        returns=jnp.zeros((2, 3)),
+        measures={},
+        length=jnp.array([5, 2]),
+        valid=jnp.arange(5) < jnp.array([[5], [2]]),
+        rewards=jnp.ones((2, 5, 3)),
+        record=(),
+    )
+    states = {"place": jnp.arange(20).reshape(2, 5, 2)}
+    cut = rendering.clip("second", batch, states, index=1)
+    assert cut.rewards.tolist() == [3.0, 3.0]  # summed over three agents
+    assert cut.states["place"].tolist() == [[10, 11], [12, 13]]
+
+
+def test_a_failed_drawing_leaves_the_former_file(scenario, demonstration, tmp_path):
+    path = tmp_path / "one.gif"
+    path.write_bytes(b"former")
+
+    def fail(*_):
+        raise RuntimeError("draw")
+
+    with pytest.raises(RuntimeError, match="draw"):
+        rendering.save_gif(scenario._replace(draw=fail), [demonstration], path)
+    assert path.read_bytes() == b"former"
+
+
+def test_wrong_clips_are_named(scenario, demonstration, tmp_path):
+    path = tmp_path / "one.gif"
+    wrong = demonstration._replace(rewards=demonstration.rewards[:3])
+    with pytest.raises(ValueError, match="'demonstration': 3 rewards"):
+        rendering.save_gif(scenario, [wrong], path)
+    with pytest.raises(ValueError, match="no clip"):
+        rendering.save_gif(scenario, [], path)
+    with pytest.raises(ValueError, match="fps"):
+        rendering.save_gif(scenario, [demonstration], path, fps=0)
