@@ -279,16 +279,16 @@ def _method_summary(scenario: Scenario, result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _to_threshold(
-    scenario: Scenario, result: TrainResult
-) -> tuple[float | None, float | None]:
+def _to_threshold(scenario: Scenario, result: TrainResult) -> tuple[float | None, float | None]:
     """Environment steps and seconds until the threshold; none for methods that take no steps."""
     if scenario.threshold is None or not result.env_steps:
         return None, None
     metric, value, _ = scenario.threshold
     rows = [result.history[i :: len(result.seeds)] for i in range(len(result.seeds))]
-    values = [[line[metric] if metric in line else line["success"][metric] for line in row]
-              for row in rows]
+    values = [
+        [line[metric] if metric in line else line["success"][metric] for line in row]
+        for row in rows
+    ]
     steps, seconds = ([line[key] for line in rows[0]] for key in ("env_steps", "seconds"))
     return (
         statistics.steps_to_threshold(steps, values, value),

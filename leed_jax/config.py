@@ -39,13 +39,13 @@ class NetworkConfig:
 class ExpertConfig:
     """The expert log-likelihood loss: how much, for how long, on which states."""
 
-    weight: float = 1.0
+    weight: float = 3.0
     """λ at the start; 0 removes the term, which leaves IPPO."""
     final_weight: float = 0.0
     """λ at the end of the schedule."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """How λ goes from `weight` to `final_weight`; `constant` stays at `weight`."""
-    decay_fraction: float = 0.5
+    decay_fraction: float = 1.0
     """Share of the training after which λ has reached `final_weight`."""
     batch_size: int = 128
     """Demonstration rows per agent in every minibatch (episodes, for a recurrent network)."""
@@ -75,9 +75,9 @@ class TrainConfig:
     """T, steps of every environment between two updates."""
     num_epochs: int = 4
     """Passes over a rollout."""
-    num_minibatches: int = 4
+    num_minibatches: int = 16
     """Gradient steps per pass."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     """Of Adam, at the start."""
     anneal_learning_rate: bool = True
     """Linearly to zero over the run."""

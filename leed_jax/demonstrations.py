@@ -143,9 +143,8 @@ class Demonstrations:
         weight = arrays.valid * episode_weights(np.asarray(arrays.returns), weighting)[:, None]
         count = np.maximum(arrays.valid.sum((0, 1)), 1)
         weight = weight / np.maximum(weight.sum((0, 1)) / count, 1e-12)
-        return Rows(
-            arrays.observation, arrays.action, arrays.action_mask, weight.astype(np.float32)
-        )
+        kept = (arrays.observation, arrays.action, arrays.action_mask, weight.astype(np.float32))
+        return Rows(*map(jnp.asarray, kept))
 
     def rows(self, weighting: Literal["uniform", "return"] = "uniform") -> Rows:
         """The same flattened to M single steps, padding left out."""

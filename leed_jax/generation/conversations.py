@@ -19,7 +19,7 @@ from leed_jax.generation.feedback import Score
 from leed_jax.generation.prompts import Request, Review
 from leed_jax.instructions import Plan, Vocabulary
 
-_FREE = ("replay", "files")
+_FREE = ("replay", "chat")
 """Sources that spend nothing, so that no cap applies."""
 
 

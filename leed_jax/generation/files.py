@@ -25,7 +25,7 @@ class Files:
     read. A file ``model.txt`` may name the model that answered.
     """
 
-    source = "files"
+    source = "chat"
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)

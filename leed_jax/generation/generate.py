@@ -25,7 +25,7 @@ from leed_jax.scenarios import Scenario
 
 # Folded into keys, so that no start that is described or scored on is also a demonstration's.
 _STARTS, _FEEDBACK, _DEMONSTRATIONS = 101, 102, 103
-_SOURCES = {"litellm": "live", "replay": "replay", "files": "files"}
+_SOURCES = {"litellm": "live", "replay": "replay", "chat": "files"}
 
 
 @dataclass(frozen=True)

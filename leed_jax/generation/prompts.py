@@ -93,8 +93,8 @@ def request(
         sections.append(("Your previous answer", _review(reviews[-1], len(reviews))))
     system = (
         "You write instructions for a team of agents. They are carried out by a program, in the "
-        "real environment. Answer with one JSON object and nothing else: no code fence, no text "
-        "before or after it."
+        "real environment. Everything you need is in this text: use no tools and look nothing up. "
+        "Answer with one JSON object and nothing else: no code fence, no text before or after it."
     )
     body = "\n\n".join(f"# {title}\n{text}" for title, text in sections)
     messages = ({"role": "system", "content": system}, {"role": "user", "content": body})

@@ -29,7 +29,7 @@ def client(
     if model == "replay":
         return transcripts.Replay(transcripts.recorded(wanted, transcript)), "replay"
     if model.startswith(files.PREFIX):
-        return files.Files(model.removeprefix(files.PREFIX)), "files"
+        return files.Files(model.removeprefix(files.PREFIX)), "chat"
     return llm.LiteLLM(model, config), "litellm"
 
 

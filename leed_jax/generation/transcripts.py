@@ -172,9 +172,9 @@ def new_path(
     """
 
     def free(path: Path) -> bool:
-        if source != "files" or not path.exists():
+        if source != "chat" or not path.exists():
             return not path.exists()
-        return all(item.source == "files" for item in load(path).rounds)
+        return all(item.source == "chat" for item in load(path).rounds)
 
     if Path(folder).is_file() or Path(folder).suffix == ".json":
         raise ValueError(f"transcript must be a folder when answers are recorded, got {folder}")

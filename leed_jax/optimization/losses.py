@@ -7,7 +7,7 @@ adding a function and naming it in a `Method`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -45,18 +45,19 @@ class ExpertRows(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What the networks say about the rows now; what a method does not need is None."""
+    """What the networks say about the rows now; what no term of a method reads is None."""
 
-    log_probs: Float[Array, "B A"] | None
-    value: Float[Array, "B"] | None
-    expert_log_probs: Float[Array, "B A"] | None
+    log_probs: Float[Array, "B A"]
+    value: Float[Array, "B"]
+    expert_log_probs: Float[Array, "B A"]
 
 
 class Term(NamedTuple):
     """A summand of the loss."""
 
     name: str
-    loss: Callable[[Predictions, Batch | None, ExpertRows | None, TrainConfig], Float[Array, ""]]
+    loss: Callable[[Predictions, Any, Any, TrainConfig], Float[Array, ""]]
+    """(predictions, `Batch`, `ExpertRows`, settings) -> loss; rows a method lacks are None."""
     coefficient: Callable[[TrainConfig, Float[Array, ""]], Float[Array, ""] | float]
     """(settings, λ) -> weight of the term."""
 
@@ -91,7 +92,7 @@ def normalise(values: Float[Array, "B"], mask: Bool[Array, "B"]) -> Float[Array,
 
 
 def policy_loss(
-    predictions: Predictions, batch: Batch, expert: ExpertRows | None, config: TrainConfig
+    predictions: Predictions, batch: Batch, expert: Any, config: TrainConfig
 ) -> Float[Array, ""]:
     """PPO's clipped surrogate, negated (Schulman et al. 2017, 1707.06347, equation 7)."""
     del expert
@@ -105,7 +106,7 @@ def policy_loss(
 
 
 def value_loss(
-    predictions: Predictions, batch: Batch, expert: ExpertRows | None, config: TrainConfig
+    predictions: Predictions, batch: Batch, expert: Any, config: TrainConfig
 ) -> Float[Array, ""]:
     """Half the larger of the squared errors of the value and of the value clipped around the old.
 
@@ -119,7 +120,7 @@ def value_loss(
 
 
 def entropy(
-    predictions: Predictions, batch: Batch, expert: ExpertRows | None, config: TrainConfig
+    predictions: Predictions, batch: Batch, expert: Any, config: TrainConfig
 ) -> Float[Array, ""]:
     """Mean entropy of the policy, in nats."""
     del expert, config
@@ -127,7 +128,7 @@ def entropy(
 
 
 def expert_loss(
-    predictions: Predictions, batch: Batch | None, expert: ExpertRows | None, config: TrainConfig
+    predictions: Predictions, batch: Any, expert: Any, config: TrainConfig
 ) -> Float[Array, ""]:
     """Negative log-likelihood of the expert's actions, weighted mean over the labelled rows.
 
@@ -143,7 +144,7 @@ def expert_loss(
     if config.expert.labels != "demonstrations" and batch is not None:
         log_prob = categorical.select(predictions.log_probs, batch.label)
         parts.append(-masked_mean(log_prob, batch.label_weight))
-    return sum(parts) / len(parts)
+    return jnp.stack(parts).mean()
 
 
 POLICY = Term("policy", policy_loss, lambda config, weight: 1.0)

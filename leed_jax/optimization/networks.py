@@ -116,7 +116,7 @@ def make(config: NetworkConfig, spec: EnvSpec, outputs: int, head_scale: float) 
         for size in np.unique(sizes):
             agents = np.flatnonzero(sizes == size)
             blank = (jnp.zeros((1, width)), jnp.zeros((1, 1, size)), jnp.zeros((1, 1), bool))
-            params = jax.vmap(lambda key, blank=blank: body.init(key, *blank))(keys[agents])
+            params: Any = jax.vmap(lambda key, blank=blank: body.init(key, *blank))(keys[agents])
             encoder = params["params"]["encoder"]
             missing = spec.observation_size - int(size)
             encoder["kernel"] = jnp.pad(encoder["kernel"], ((0, 0), (0, missing), (0, 0)))

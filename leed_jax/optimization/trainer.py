@@ -254,6 +254,7 @@ def _draw(key: Key[Array, ""], data: Data, config: TrainConfig) -> Rows | None:
         return None
     if data.rows is not None:
         return jax.tree.map(lambda leaf: leaf[None], demonstrations.sample(key, data.rows, size))
+    assert data.episodes is not None  # one of the two is there, see `data`
     batch = demonstrations.sample(key, data.episodes, size)
     return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), batch)
 
@@ -270,7 +271,8 @@ def _loss(
 ) -> tuple[Float[Array, "N"], dict[str, Array]]:
     """Every agent's loss and its parts; also whether the agent had anything to learn from."""
     num_agents = weight.shape[0]
-    predictions = losses.Predictions(None, None, None)
+    nothing: Any = None
+    predictions = losses.Predictions(nothing, nothing, nothing)
     learns = jnp.zeros(num_agents, bool)
     rows = expert_rows = None
     if batch is not None:

@@ -23,7 +23,8 @@ PUSHES = jnp.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]], jnp.float32)
 HORIZON = 26  # done is read before the clock moves: max_steps = 25 makes 26 steps
 AGENT_RADIUS = 0.15
 LOOKAHEAD = 5  # steps that the controller predicts; 4 to 12 were tried, 5 gave the best returns
-YIELDING = 1.0  # price of a unit of missing distance, in units of distance to the target
+YIELDING = 2.0  # price of a unit of missing distance, in units of distance to the target;
+# above 1, so that an agent told to keep away gives up its place for it
 ARRIVED = 0.1  # an instruction is finished within this distance of its target
 
 # Team return at which a run counts as having learnt the task: halfway between what per-agent
@@ -282,7 +283,7 @@ def claim_free(
 def _drive(target: Target, state: State, agent: Int[Array, ""]) -> tuple[Any, Any]:
     """One of five pushes, then coasting: the one whose next `LOOKAHEAD` steps come out best.
 
-    The price is the mean distance to the target, plus the largest intrusion on each other agent's
+    The price is the mean distance to the target, plus the mean intrusion on each other agent's
     ``keep_distance``, the others taken to coast. Coasting is what brakes: a push that would carry
     the agent past its target loses.
     """
@@ -295,7 +296,7 @@ def _drive(target: Target, state: State, agent: Int[Array, ""]) -> tuple[Any, An
     path = next_places[agent] + pushed[:, None] * coasted[:, None]
     away = jnp.linalg.norm(path - target.point, axis=-1).mean(-1)
     apart = jnp.linalg.norm(path[:, None] - others, axis=-1)
-    intrusion = jnp.maximum(target.keep_distance - apart, 0.0).max(-1)
+    intrusion = jnp.maximum(target.keep_distance - apart, 0.0).mean(-1)
     intrusion = jnp.where(jnp.arange(places.shape[0]) == agent, 0.0, intrusion).sum(-1)
     return (away + YIELDING * intrusion).argmin(), jnp.array(False)
 
@@ -328,7 +329,19 @@ def _draw(axes: Any, state: State, targets: Target | None) -> None:
     axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[], aspect="equal")
     for index, (x, y) in enumerate(landmarks):
         axes.plot(x, y, marker="o", color="0.25", markersize=7, zorder=1)
-        axes.annotate(f"{index}", (x, y), (5, 5), textcoords="offset points", color="0.25")
+        # Above the discs, on white: a number half under an agent reads as part of the agent's.
+        axes.annotate(
+            f"{index}",
+            (x, y),
+            (9, 9),
+            textcoords="offset points",
+            color="0.25",
+            fontsize=8,
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "0.6"},
+            zorder=4,
+        )
     for index, place in enumerate(places):
         colour = colormaps["tab10"](index % 10)
         axes.add_patch(Circle(place, AGENT_RADIUS, color=colour, alpha=0.75, zorder=2))

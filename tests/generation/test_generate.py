@@ -314,7 +314,7 @@ def test_a_chat_window_is_enough(scenario: Scenario, quick: GenerationConfig, fo
     assert [result.team_return is None for result in generated.rounds] == [False, False]
     assert generated.usage.source == "files" and generated.model == "some-chat-model"
     recorded = only_transcript(folder / "chat")
-    assert [item["source"] for item in recorded["rounds"]] == ["files", "files"]
+    assert [item["source"] for item in recorded["rounds"]] == ["chat", "chat"]
     assert go().plans == generated.plans  # and the transcript is written again, not twice
     only_transcript(folder / "chat")
 

@@ -26,7 +26,9 @@ def batch(**changes):
     }
     rows |= changes
     kinds = {"action": int, "label": int, "valid": bool, "decision": bool}
-    return Batch(**{k: jnp.asarray(np.asarray(v, kinds.get(k, np.float32))) for k, v in rows.items()})
+    return Batch(
+        **{k: jnp.asarray(np.asarray(v, kinds.get(k, np.float32))) for k, v in rows.items()}
+    )
 
 
 def predictions(probabilities, value=(1.0, 1.0), expert=((0.5, 0.5),)):
@@ -98,9 +100,7 @@ def test_padding_changes_neither_loss_nor_gradient(name):
     config = TrainConfig()  # with normalised advantages: they must not see padding either
 
     def loss(logits, value, rows, expert, expert_logits):
-        now = Predictions(
-            jax.nn.log_softmax(logits), value, jax.nn.log_softmax(expert_logits)
-        )
+        now = Predictions(jax.nn.log_softmax(logits), value, jax.nn.log_softmax(expert_logits))
         return term.loss(now, rows, expert, config)
 
     logits, expert_logits = jnp.array([[0.3, -1.0], [2.0, 0.1]]), jnp.array([[0.5, 0.2]])

@@ -81,9 +81,7 @@ def test_entropy_of_masked_uniform_is_the_log_of_the_legal_actions():
     log_probs = categorical.log_probs(jnp.zeros(4), jnp.array([True, True, False, True]))
     np.testing.assert_allclose(categorical.entropy(log_probs), np.log(3), rtol=1e-6)
     gradient = jax.grad(
-        lambda logits: categorical.entropy(
-            categorical.log_probs(logits, jnp.array([True, False]))
-        )
+        lambda logits: categorical.entropy(categorical.log_probs(logits, jnp.array([True, False])))
     )(jnp.zeros(2))
     assert np.isfinite(gradient).all()
 

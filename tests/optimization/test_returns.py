@@ -42,9 +42,9 @@ def test_works_under_jit_with_further_axes_and_is_finite():
     reward = jax.random.normal(jax.random.key(0), shape)
     value = jax.random.normal(jax.random.key(1), (8, 3, 2))
     none, all_ = jnp.zeros(shape, bool), jnp.ones(shape, bool)
-    both = jax.jit(
-        lambda *a: returns.generalised_advantages(*a, gamma=0.99, gae_lambda=0.95)
-    )(reward, value, none, all_)
+    both = jax.jit(lambda *a: returns.generalised_advantages(*a, gamma=0.99, gae_lambda=0.95))(
+        reward, value, none, all_
+    )
     one = returns.generalised_advantages(
         reward[:, 1, 0], value[:, 1, 0], none[:, 1, 0], all_[:, 1, 0], gamma=0.99, gae_lambda=0.95
     )

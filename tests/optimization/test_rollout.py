@@ -1,7 +1,6 @@
 """Rollouts on the toy line, where every row can be counted."""
 
 import jax
-import jax.numpy as jnp
 import line_world
 import numpy as np
 import pytest
@@ -50,9 +49,7 @@ def test_resets_come_from_the_environment(collected):
 
 def test_actions_are_legal(collected):
     _, rows, _ = collected
-    legal = np.take_along_axis(
-        np.asarray(rows.action_mask), np.asarray(rows.action)[..., None], -1
-    )
+    legal = np.take_along_axis(np.asarray(rows.action_mask), np.asarray(rows.action)[..., None], -1)
     assert legal.all()
 
 

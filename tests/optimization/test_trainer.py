@@ -1,6 +1,7 @@
 """The training step on the toy line: what λ, padding, other agents and compilation may not do."""
 
 import dataclasses
+from typing import Any
 
 import chex
 import jax
@@ -23,6 +24,7 @@ CONFIG = TrainConfig(
     expert=ExpertConfig(weight=1.0, batch_size=8),
 )
 
+
 @pytest.fixture(scope="module")
 def scenario():
     return line_world.scenario()
@@ -39,7 +41,7 @@ def run(env, config, method, demos, updates, key=0, hyper=None):
     state = built.init(jax.random.key(key))
     if hyper is not None:
         state = state._replace(hyper=state.hyper._replace(expert_weight=hyper))
-    update = jax.jit(built.update)
+    update: Any = jax.jit(built.update)
     for _ in range(updates):
         state, metrics = update(state, data)
     return state, metrics, update
@@ -52,9 +54,7 @@ def test_lambda_zero_is_ippo_bit_for_bit(scenario, demos):
     chex.assert_trees_all_equal(leed.params, ippo.params)
 
 
-def test_the_term_in_place_at_weight_zero_is_ippo_to_a_millionth_after_ten_updates(
-    scenario, demos
-):
+def test_the_term_in_place_at_weight_zero_is_ippo_to_a_millionth_after_ten_updates(scenario, demos):
     leed, _, _ = run(scenario.env, CONFIG, "leed", demos, 10, hyper=jnp.zeros(2))
     ippo, _, _ = run(scenario.env, CONFIG, "ippo", None, 10)
     chex.assert_trees_all_close(leed.params, ippo.params, atol=1e-6, rtol=0)
@@ -62,9 +62,7 @@ def test_the_term_in_place_at_weight_zero_is_ippo_to_a_millionth_after_ten_updat
 
 @pytest.mark.parametrize("kind", ["mlp", "gru"])
 @pytest.mark.parametrize("agent", [0, 1])
-def test_an_agents_update_does_not_depend_on_whether_the_others_learn(
-    scenario, demos, agent, kind
-):
+def test_an_agents_update_does_not_depend_on_whether_the_others_learn(scenario, demos, agent, kind):
     config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
     # Every term's weight times λ, and λ is 1 for this agent alone: the others stand still.
     alone = losses.Method(
@@ -84,8 +82,10 @@ def test_an_agents_update_does_not_depend_on_whether_the_others_learn(
     begun = trainer.make_trainer(scenario.env, config, alone).init(jax.random.key(0)).params
     for one, two in zip(jax.tree.leaves(begun), jax.tree.leaves(only.params), strict=True):
         np.testing.assert_array_equal(one[other], two[other])
-    moved = [np.abs(a[mine] - b[mine]).max() for a, b in
-             zip(jax.tree.leaves(begun), jax.tree.leaves(only.params), strict=True)]
+    moved = [
+        np.abs(a[mine] - b[mine]).max()
+        for a, b in zip(jax.tree.leaves(begun), jax.tree.leaves(only.params), strict=True)
+    ]
     assert max(moved) > 1e-4
 
 
@@ -125,9 +125,9 @@ def test_an_agent_without_any_row_keeps_its_parameters_and_moments(scenario, dem
     valid = np.array(demos.arrays.valid)
     valid[..., 1] = False
     silent = dataclasses.replace(demos, arrays=demos.arrays._replace(valid=valid))
-    begun = trainer.make_trainer(
-        scenario.env, CONFIG, losses.resolve("bc", CONFIG)
-    ).init(jax.random.key(0))
+    begun = trainer.make_trainer(scenario.env, CONFIG, losses.resolve("bc", CONFIG)).init(
+        jax.random.key(0)
+    )
     after, _, _ = run(scenario.env, CONFIG, "bc", silent, 2)
     for old, new in zip(
         jax.tree.leaves((begun.params, begun.optimiser)),
@@ -142,9 +142,7 @@ def test_an_agent_without_any_row_keeps_its_parameters_and_moments(scenario, dem
 def test_demonstrations_draw_from_a_stream_of_their_own(scenario, demos):
     leed, _, _ = run(scenario.env, CONFIG, "leed", demos, 1)
     ippo, _, _ = run(scenario.env, CONFIG, "ippo", None, 1)
-    chex.assert_trees_all_equal(
-        jax.random.key_data(leed.key), jax.random.key_data(ippo.key)
-    )
+    chex.assert_trees_all_equal(jax.random.key_data(leed.key), jax.random.key_data(ippo.key))
     chex.assert_trees_all_equal(leed.situation.state, ippo.situation.state)
 
 
