@@ -193,8 +193,10 @@ def _folder(config: RunConfig) -> Path:
     name = config.name or f"{config.scenario.replace('/', '-')}_{now}"
     folder = config.results / name
     described = {
-        "config": loggers.jsonable(dataclasses.asdict(config)),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "config": loggers.jsonable(
+            {**dataclasses.asdict(config), "results": str(config.results)}
+        ),
+        "command": _command(),
         "versions": _versions(),
         "device": device(),
         "git_revision": _git_revision(),
@@ -232,7 +234,7 @@ def _head(config: RunConfig, scenario: Scenario, demos: Demonstrations) -> dict[
         "scenario": {"name": scenario.name, "options": scenario.options},
         "device": device(),
         "date": datetime.date.today().isoformat(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
         "versions": _versions(),
         "llm": {
             key: usage.get(key)
@@ -301,6 +303,12 @@ def device() -> str:
     first = jax.devices()[0]
     kind = platform.processor() or platform.machine() if first.platform == "cpu" else None
     return f"{len(jax.devices())} x {kind or first.device_kind} ({first.platform})"
+
+
+def _command() -> str:
+    """The command line without folders that say nothing elsewhere."""
+    program, *arguments = sys.orig_argv
+    return shlex.join([Path(program).name, *arguments])
 
 
 def _versions() -> dict[str, str]:

@@ -95,7 +95,7 @@ class TrainConfig:
     """Global gradient norm of one agent's parameters is clipped here, per agent."""
     normalize_advantages: bool = True
     """Per agent and minibatch, to zero mean and unit deviation."""
-    eval_every_steps: int = 50_000
+    eval_every_steps: int = 25_000
     """Environment steps between two greedy evaluations (rounded to whole updates)."""
     eval_episodes: int = 128
     """Episodes per greedy evaluation and seed."""
