@@ -12,12 +12,13 @@ import numpy as np
 
 from experiments import results as folders
 from experiments.results import Results
+from leed_jax import files
 
 
 def write(results: Results) -> Path:
     """Writes ``marl_eval.json`` into the folder; returns its path."""
     path = results.folder / "marl_eval.json"
-    path.write_text(json.dumps(layout(results), indent=1) + "\n", encoding="utf-8")
+    files.write(path, json.dumps(layout(results), indent=1) + "\n")
     return path
 
 

@@ -18,6 +18,7 @@ import rich.table
 from experiments import figures, marl_eval
 from experiments import results as folders
 from experiments.results import Results
+from leed_jax import files
 
 MISSING = "-"
 
@@ -40,7 +41,7 @@ def write(folder: Path) -> None:
     drawn = figures.write(results)
     marl_eval.write(results)
     text = "\n\n".join(_sections(results, [path.name for path in drawn]))
-    (folder / "report.md").write_text(text + "\n", encoding="utf-8")
+    files.write(folder / "report.md", text + "\n")
 
 
 def table(summary: dict[str, Any]) -> rich.console.Group:

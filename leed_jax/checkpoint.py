@@ -13,7 +13,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from leed_jax import config as settings
-from leed_jax import loggers
+from leed_jax import files, loggers
 from leed_jax.optimization.results import TrainResult
 from leed_jax.types import EnvSpec
 
@@ -27,7 +27,6 @@ def save_result(result: TrainResult, path: str | os.PathLike[str]) -> None:
     parameters.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     flat = traverse_util.flatten_dict(result.params, sep="/")
     arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
     card = {
@@ -42,8 +41,8 @@ def save_result(result: TrainResult, path: str | os.PathLike[str]) -> None:
         "spec": result.spec._asdict(),
         "diverged": {str(seed): update for seed, update in result.diverged.items()},
     }
-    _write(target.with_suffix(".safetensors"), safetensors.numpy.save(arrays))
-    _write(target.with_suffix(".json"), json.dumps(loggers.jsonable(card), indent=1).encode())
+    files.write(target.with_suffix(".safetensors"), safetensors.numpy.save(arrays))
+    files.write(target.with_suffix(".json"), json.dumps(loggers.jsonable(card), indent=1).encode())
 
 
 def load_result(path: str | os.PathLike[str]) -> TrainResult:
@@ -97,12 +96,3 @@ def env_spec(fields: dict[str, Any]) -> EnvSpec:
     """An `EnvSpec` from its JSON form."""
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     return EnvSpec(**{**fields, **lists})
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

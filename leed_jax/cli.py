@@ -21,7 +21,7 @@ from typing import Any, Literal
 import jax
 import tyro
 
-from leed_jax import checkpoint, loggers, rendering, scenarios, statistics
+from leed_jax import checkpoint, files, loggers, rendering, scenarios, statistics
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.execution import make_expert
@@ -171,7 +171,7 @@ def _drop_unfinished(folder: Path) -> None:
     finished = {card.stem for card in (folder / "checkpoints").glob("*.json")}
     lines = [line for line in loggers.read_metrics(path) if line["method"] in finished]
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    _replace(path, text)
+    files.write(path, text)
 
 
 def _render(
@@ -193,9 +193,7 @@ def _folder(config: RunConfig) -> Path:
     name = config.name or f"{config.scenario.replace('/', '-')}_{now}"
     folder = config.results / name
     described = {
-        "config": loggers.jsonable(
-            {**dataclasses.asdict(config), "results": str(config.results)}
-        ),
+        "config": loggers.jsonable({**dataclasses.asdict(config), "results": str(config.results)}),
         "command": _command(),
         "versions": _versions(),
         "device": device(),
@@ -334,16 +332,7 @@ def _git_revision() -> str | None:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    _replace(path, json.dumps(loggers.jsonable(content), indent=1) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    files.write(path, json.dumps(loggers.jsonable(content), indent=1) + "\n")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from leed_jax import files
 from leed_jax.types import AnyArray, EnvSpec
 
 FORMAT_VERSION = 1
@@ -163,16 +164,10 @@ class Demonstrations:
             "measures": dict(self.measures),
             "provenance": dict(self.provenance),
         }
-        target = Path(path)
-        partial = target.with_name(target.name + ".partial")
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
         arrays = {name: np.asarray(value) for name, value in self.arrays._asdict().items()}
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, header=text, **arrays)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with files.whole(Path(path)) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, header=text, **arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Demonstrations:

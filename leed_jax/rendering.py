@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from PIL import Image
 
-from leed_jax import episodes, execution, instructions
+from leed_jax import episodes, execution, files, instructions
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.episodes import Episodes
 from leed_jax.instructions import Plan
@@ -85,10 +85,7 @@ def save_gif(
     frames = _with_one_palette(list(_frames(scenario, clips)))
     duration = 10 * round(100 / fps)
     durations = [duration] * (len(frames) - 1) + [int(1000 * LAST_FRAME_SECONDS)]
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    try:
+    with files.whole(Path(path)) as partial:
         frames[0].save(
             partial,
             format="GIF",
@@ -97,9 +94,6 @@ def save_gif(
             duration=durations,
             loop=0,
         )
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def demonstration_clip(

@@ -14,10 +14,11 @@ PACKAGE = Path(__file__).parents[1] / "leed_jax"
 EXPERIMENTS = PACKAGE.parent / "experiments"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"types", "config"}
+BASE = {"types", "config", "files"}
 WORLD = BASE | {"instructions", "environments", "road", "episodes", "demonstrations"}
 ALLOWED = {
     "types": set(),
+    "files": set(),
     "config": {"types"},
     "statistics": set(),
     "loggers": BASE,

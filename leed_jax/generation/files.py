@@ -4,7 +4,7 @@ import re
 import warnings
 from pathlib import Path
 
-from leed_jax import instructions
+from leed_jax import files, instructions
 from leed_jax.generation import clients, transcripts
 from leed_jax.generation.clients import Answer, AnswersNeeded
 from leed_jax.generation.prompts import Request
@@ -48,7 +48,7 @@ class Files:
         prompt = self.folder / f"{stem}.prompt.md"
         answer = self.folder / f"{stem}.answer.txt"
         if not answer.is_file() or not answer.stat().st_size:
-            transcripts.write_whole(prompt, request.text)
+            files.write(prompt, request.text)
             raise AnswersNeeded([(prompt, answer)])
         if prompt.is_file():
             line = transcripts.first_difference(prompt.read_text("utf-8", "replace"), request.text)

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import pydantic
 
+from leed_jax import files
 from leed_jax.generation import prompts
 from leed_jax.generation.clients import Answer, GenerationError
 from leed_jax.generation.prompts import Request
@@ -144,20 +145,9 @@ def transcript(
 # ----------------------------------------------------------------------------------- files
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def save(path: Path, recorded: Transcript) -> None:
     """Writes a transcript as JSON."""
-    write_whole(path, recorded.model_dump_json(indent=1) + "\n")
+    files.write(path, recorded.model_dump_json(indent=1) + "\n")
 
 
 def new_path(

@@ -65,7 +65,8 @@ def train(
     programs = _compile(env, run, config, state, alive, material)
     loop = _Loop(config, resolved, chosen, programs, metrics, time.perf_counter() - began)
     label = f"{resolved.name} on {env.spec.name}"
-    with loggers.TrainingProgress(label, config.total_steps, enabled=progress) as bar:
+    planned = config.num_updates * config.steps_per_update
+    with loggers.TrainingProgress(label, planned, enabled=progress) as bar:
         state = loop.run(state, alive, material, bar)
     return TrainResult(
         method=resolved.name,

@@ -172,21 +172,6 @@ def test_a_file_that_is_too_large_is_refused_unread(
         transcripts.load(folder / "large.json")
 
 
-def test_a_write_that_fails_leaves_the_file_that_was_there(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = folder / "kept.json"
-    transcripts.write_whole(path, "before")
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="no space"):
-        transcripts.write_whole(path, "after")
-    assert path.read_text() == "before" and list(folder.iterdir()) == [path]
-
-
 def test_options_become_file_names_that_every_system_takes() -> None:
     options = {"map": "a/b:c\\d", "sight": 0.5, "names": ["x", "y"]}
     slug = transcripts.Specification("smax/3m", options, "relational", "return").slug
