@@ -194,7 +194,7 @@ def _folder(config: RunConfig) -> Path:
     folder = config.results / name
     described = {
         "config": loggers.jsonable({**dataclasses.asdict(config), "results": str(config.results)}),
-        "command": _command(),
+        "command": command(),
         "versions": _versions(),
         "device": device(),
         "git_revision": _git_revision(),
@@ -232,7 +232,7 @@ def _head(config: RunConfig, scenario: Scenario, demos: Demonstrations) -> dict[
         "scenario": {"name": scenario.name, "options": scenario.options},
         "device": device(),
         "date": datetime.date.today().isoformat(),
-        "command": _command(),
+        "command": command(),
         "versions": _versions(),
         "llm": {
             key: usage.get(key)
@@ -303,7 +303,7 @@ def device() -> str:
     return f"{len(jax.devices())} x {kind or first.device_kind} ({first.platform})"
 
 
-def _command() -> str:
+def command() -> str:
     """The command line without folders that say nothing elsewhere."""
     program, *arguments = sys.orig_argv
     return shlex.join([Path(program).name, *arguments])
