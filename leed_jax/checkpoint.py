@@ -55,6 +55,8 @@ def load_result(path: str | os.PathLike[str]) -> TrainResult:
     target = Path(path)
     try:
         card = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
+        if not isinstance(card, dict):
+            raise ValueError(f"the card is no JSON object but {type(card).__name__}")
         if card.get("format") != "leed_jax.result" or card.get("version") != FORMAT_VERSION:
             raise ValueError(
                 f"format {card.get('format')!r} version {card.get('version')!r}; this package "
@@ -70,6 +72,7 @@ def load_result(path: str | os.PathLike[str]) -> TrainResult:
             if field.name not in ("params", "config", "spec", "diverged")
         }
         fields["seeds"] = tuple(fields["seeds"])
+        fields["history"] = _with_nan(fields["history"])
         return TrainResult(
             params=params,
             config=train_config(card["config"]),
@@ -79,6 +82,15 @@ def load_result(path: str | os.PathLike[str]) -> TrainResult:
         )
     except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise ValueError(f"{target} holds no trained team: {error}") from None
+
+
+def _with_nan(value: Any) -> Any:
+    """History lines as they were: no number of theirs is None, JSON has no other word for NaN."""
+    if isinstance(value, dict):
+        return {name: _with_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return float("nan") if value is None else value
 
 
 def train_config(fields: dict[str, Any]) -> settings.TrainConfig:

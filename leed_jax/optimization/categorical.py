@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 
 def log_probs(logits: Float[Array, "*b A"], mask: Bool[Array, "*b A"]) -> Float[Array, "*b A"]:
@@ -13,7 +13,7 @@ def log_probs(logits: Float[Array, "*b A"], mask: Bool[Array, "*b A"]) -> Float[
     return jax.nn.log_softmax(jnp.where(mask, logits, -1e9), axis=-1)
 
 
-def select(values: Float[Array, "*b A"], action: Int[Array, "*b"]) -> Float[Array, "*b"]:
+def select(values: Shaped[Array, "*b A"], action: Int[Array, "*b"]) -> Shaped[Array, "*b"]:
     """The entry of ``values`` at each action."""
     return jnp.take_along_axis(values, action[..., None], axis=-1)[..., 0]
 

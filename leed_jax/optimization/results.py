@@ -47,12 +47,13 @@ class TrainResult:
     def final(self, name: str = "team_return") -> Float[np.ndarray, "S"]:
         """The last evaluation of every seed: "team_return", or a success metric."""
         last = self.history[-len(self.seeds) :]
-        return np.array([line[name] if name in line else line["success"][name] for line in last])
+        values = [line[name] if name in line else line["success"][name] for line in last]
+        return np.array(values, np.float64)
 
     @property
     def best_seed(self) -> int:
-        """Index into ``seeds`` of the highest last evaluation."""
-        return int(np.nanargmax(self.final()))
+        """Index into ``seeds`` of the highest last evaluation; 0 if all of them diverged."""
+        return int(np.argmax(np.nan_to_num(self.final(), nan=-np.inf)))
 
     def policy(self, index: int | None = None, *, greedy: bool = True) -> Policy:
         """One seed's team as a `Policy`; by default the best seed's."""

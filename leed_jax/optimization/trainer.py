@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -275,23 +276,20 @@ def _loss(
     predictions = losses.Predictions(nothing, nothing, nothing)
     learns = jnp.zeros(num_agents, bool)
     rows = expert_rows = None
+    parts = [part for part in (batch, guide) if part is not None]
+    logits = _logits(actor, params["actor"], parts)
     if batch is not None:
-        size = batch.start.shape[1]
-        carries = batch.carries or {"actor": actor.carry(size), "critic": critic.carry(size)}
-        inputs = (batch.observation, batch.start)
-        logits, _ = actor.apply(params["actor"], carries["actor"], *inputs)
-        value, _ = critic.apply(params["critic"], carries["critic"], *inputs)
+        carry = critic.carry(batch.start.shape[1])
+        carry = carry if batch.carries is None else batch.carries["critic"]
+        value, _ = critic.apply(params["critic"], carry, batch.observation, batch.start)
         predictions = predictions._replace(
-            log_probs=_by_agent(categorical.log_probs(logits, batch.action_mask)),
+            log_probs=_by_agent(categorical.log_probs(logits[0], batch.action_mask)),
             value=_by_agent(value[..., 0]),
         )
         rows = jax.tree.map(_by_agent, batch.batch)
         learns |= rows.valid.any(-1)
     if guide is not None:
-        start = jnp.zeros(guide.action.shape[:2], bool)
-        carry = actor.carry(start.shape[1])
-        logits, _ = actor.apply(params["actor"], carry, guide.observation, start)
-        log_probs = categorical.log_probs(logits, guide.action_mask)
+        log_probs = categorical.log_probs(logits[-1], guide.action_mask)
         predictions = predictions._replace(expert_log_probs=_by_agent(log_probs))
         expert_rows = losses.ExpertRows(_by_agent(guide.action), _by_agent(guide.weight))
         learns |= (expert_rows.weight > 0).any(-1)
@@ -303,6 +301,32 @@ def _loss(
 
     loss, parts = jax.vmap(one_agent)(predictions, rows, expert_rows, weight)
     return loss, {**parts, "learns": learns}
+
+
+def _logits(
+    actor: networks.Network, params: networks.Params, parts: list[_Material | Rows]
+) -> list[Float[Array, "T B N A"]]:
+    """The actor's outputs for every part; rows of a feed-forward network in one batch."""
+    inputs = []
+    for part in parts:
+        size = part.action_mask.shape[1]
+        if isinstance(part, _Material):
+            carry = actor.carry(size) if part.carries is None else part.carries["actor"]
+            inputs.append((carry, part.observation, part.start))
+        else:
+            start = jnp.zeros(part.action_mask.shape[:2], bool)
+            inputs.append((actor.carry(size), part.observation, start))
+    if all(observation.shape[0] == 1 for _, observation, _ in inputs):
+        carries, observations, starts = zip(*inputs, strict=True)
+        sizes = [carry.shape[0] for carry in carries]
+        joined = actor.apply(
+            params,
+            jnp.concatenate(carries),
+            jnp.concatenate(observations, 1),
+            jnp.concatenate(starts, 1),
+        )[0]
+        return jnp.split(joined, list(np.cumsum(sizes[:-1])), axis=1)
+    return [actor.apply(params, *each)[0] for each in inputs]
 
 
 def _by_agent(leaf: Array) -> Array:
