@@ -33,6 +33,8 @@ from leed_jax.optimization.results import TrainResult
 from leed_jax.scenarios import Scenario
 
 PACKAGES = ("leed_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "litellm", "numpy")
+LISTS = ("methods", "train.network.hidden_sizes")
+"""Options whose ``a=b,c`` spelling is a list."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 
@@ -90,7 +92,7 @@ def parse(arguments: Sequence[str] | None = None) -> RunConfig:
     for argument in given:
         key, found, value = argument.partition("=")
         if found and re.fullmatch(r"[A-Za-z_][\w.]*", key):
-            spelled += [f"--{key}", *value.split(",")]
+            spelled += [f"--{key}", *(value.split(",") if key in LISTS else [value])]
         else:
             spelled.append(argument)
     return tyro.cli(RunConfig, args=spelled, prog="python -m experiments.run")

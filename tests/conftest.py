@@ -13,6 +13,9 @@ os.environ.setdefault(
     str(Path(tempfile.gettempdir()) / f"leed_jax-compilation-cache-{getpass.getuser()}"),
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+# Compiling is most of what these tests do: a training step takes 10 s with XLA's optimisations and
+# 5 s without. Set to 0, the tests check the programs that users run.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax

@@ -1,9 +1,13 @@
 """GIFs show every step of an episode, and stand still where it is over."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+import line_world
 import numpy as np
 import pytest
+import tiny_training
 from PIL import Image, ImageSequence
 
 from leed_jax import rendering, scenarios
@@ -114,3 +118,34 @@ def test_wrong_clips_are_named(scenario, demonstration, tmp_path):
         rendering.save_gif(scenario, [], path)
     with pytest.raises(ValueError, match="fps"):
         rendering.save_gif(scenario, [demonstration], path, fps=0)
+
+
+def test_a_team_demonstrations_and_a_plan_are_rendered_alike(tmp_path):
+    drawn = []
+
+    def draw(axes, state, targets):
+        drawn.append((int(state.clock), targets is not None))
+
+    toy = tiny_training.scenario()._replace(draw=draw)
+    shown = {
+        "team": tiny_training.result(),
+        "demonstrations": tiny_training.demos(),
+        "plan": line_world.all_right(),
+    }
+    for name, what in shown.items():
+        drawn.clear()
+        rendering.render(toy, what, tmp_path / f"{name}.gif", fps=20)
+        # Every step of the toy world once; a trained team has no targets.
+        assert drawn == [(step, name != "team") for step in range(line_world.HORIZON)]
+    assert (tmp_path / "demonstrations.gif").read_bytes() == (tmp_path / "plan.gif").read_bytes()
+
+
+def test_demonstrations_of_several_plans_cannot_be_rendered(tmp_path):
+    demos = tiny_training.demos()
+    plans = demos.provenance["plans"]
+    several = {"episode_0": plans["any_episode"], "episode_1": plans["any_episode"]}
+    concrete = dataclasses.replace(demos, provenance={"plans": several})
+    for wrong in (concrete, dataclasses.replace(demos, provenance={})):
+        with pytest.raises(ValueError, match="one relational plan can be shown"):
+            rendering.render(tiny_training.scenario(), wrong, tmp_path / "wrong.gif")
+    assert not (tmp_path / "wrong.gif").exists()

@@ -5,13 +5,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import line_world
 import local_llm
 import pytest
 
 from leed_jax.generation import GenerationConfig, GenerationError, generate_demonstrations
 from leed_jax.scenarios import Scenario
 
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.slow]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,31 @@ def server() -> Iterator[local_llm.LocalLLM]:
         yield running
 
 
+def test_a_real_models_cut_answer_is_a_rejected_round_that_is_recorded(
+    server: local_llm.LocalLLM, folder: Path
+) -> None:
+    # The toy world has the shortest prompt there is, and 8 tokens are no plan: this is short.
+    config = GenerationConfig(
+        api_base=server.api_base,
+        feedback_episodes=1,
+        max_rounds=1,
+        max_answer_tokens=8,
+        temperature=0.0,
+        timeout_seconds=100.0,
+        max_retries=0,
+    )
+    with pytest.raises(GenerationError, match="no valid relational plans for toy/line") as raised:
+        generate_demonstrations(line_world.scenario(), server.model, num_episodes=1, config=config)
+    (result,) = raised.value.rounds
+    assert result.rejection is not None and "cut" in result.rejection
+    (path,) = folder.rglob("*.json")
+    (kept,) = json.loads(path.read_text())["rounds"]
+    assert kept["source"] == "litellm" and kept["finish_reason"] == "length"
+    assert kept["completion_tokens"] == 8 and kept["prompt_tokens"] > 100
+    assert kept["answer"] and not kept["outcome"]["valid"]
+
+
+@pytest.mark.slow
 def test_the_loop_handles_whatever_a_real_model_answers(
     server: local_llm.LocalLLM, scenario: Scenario, folder: Path
 ) -> None:
@@ -60,6 +86,7 @@ def test_the_loop_handles_whatever_a_real_model_answers(
     assert "Answer 1 was" in rounds[1]["prompt"][1]["content"]
 
 
+@pytest.mark.slow
 def test_a_prompt_longer_than_the_context_is_named(
     server: local_llm.LocalLLM, scenario: Scenario
 ) -> None:

@@ -22,7 +22,7 @@ def test_orthogonal_matrices_are_orthogonal(shape):
 
 
 def test_agents_start_with_their_own_fan_in_and_padding_is_zero():
-    params = networks.make_actor(MLP, SPEC).init(jax.random.key(0))
+    params = jax.jit(networks.make_actor(MLP, SPEC).init)(jax.random.key(0))
     kernel = np.asarray(params["params"]["encoder"]["kernel"])
     assert kernel.shape == (3, 5, 8)
     np.testing.assert_array_equal(kernel[[0, 2], 3:], 0)
@@ -34,7 +34,7 @@ def test_agents_start_with_their_own_fan_in_and_padding_is_zero():
 
 def test_agents_do_not_share_parameters():
     actor = networks.make_actor(MLP, SPEC)
-    params = actor.init(jax.random.key(0))
+    params = jax.jit(actor.init)(jax.random.key(0))
     observation = jnp.ones((1, 2, 3, 5))
     start = jnp.zeros((1, 2), bool)
     before, _ = actor.apply(params, actor.carry(2), observation, start)
@@ -46,7 +46,7 @@ def test_agents_do_not_share_parameters():
 
 def test_a_recurrent_sequence_equals_its_single_steps_and_starts_forget():
     actor = networks.make_actor(GRU, SPEC)
-    params = actor.init(jax.random.key(0))
+    params = jax.jit(actor.init)(jax.random.key(0))
     observation = jax.random.normal(jax.random.key(1), (6, 2, 3, 5))
     start = jnp.zeros((6, 2), bool).at[3, 0].set(True)
     whole, last = actor.apply(params, actor.carry(2), observation, start)

@@ -17,7 +17,7 @@ PERIOD = line_world.HORIZON + 1  # steps of an episode, and the row of its last 
 def collected():
     scenario = line_world.scenario()
     actor = networks.make_actor(NetworkConfig(hidden_sizes=(4,)), scenario.env.spec)
-    params = actor.init(jax.random.key(0))
+    params = jax.jit(actor.init)(jax.random.key(0))
     expert = execution.make_expert(scenario, line_world.all_right())
     begun = rollout.begin(scenario.env, actor, jax.random.key(1), NUM_ENVS, expert)
     return rollout.collect(

@@ -38,7 +38,7 @@ def demos(scenario):
 def run(env, config, method, demos, updates, key=0, hyper=None):
     built = trainer.make_trainer(env, config, losses.resolve(method, config))
     data = trainer.data(demos, config)
-    state = built.init(jax.random.key(key))
+    state = jax.jit(built.init)(jax.random.key(key))
     if hyper is not None:
         state = state._replace(hyper=state.hyper._replace(expert_weight=hyper))
     update: Any = jax.jit(built.update)
@@ -79,7 +79,8 @@ def test_an_agents_update_does_not_depend_on_whether_the_others_learn(scenario, 
     mine, other = agent, 1 - agent
     for one, two in zip(jax.tree.leaves(both.params), jax.tree.leaves(only.params), strict=True):
         np.testing.assert_array_equal(one[mine], two[mine])
-    begun = trainer.make_trainer(scenario.env, config, alone).init(jax.random.key(0)).params
+    init = jax.jit(trainer.make_trainer(scenario.env, config, alone).init)
+    begun = init(jax.random.key(0)).params
     for one, two in zip(jax.tree.leaves(begun), jax.tree.leaves(only.params), strict=True):
         np.testing.assert_array_equal(one[other], two[other])
     moved = [
@@ -125,9 +126,8 @@ def test_an_agent_without_any_row_keeps_its_parameters_and_moments(scenario, dem
     valid = np.array(demos.arrays.valid)
     valid[..., 1] = False
     silent = dataclasses.replace(demos, arrays=demos.arrays._replace(valid=valid))
-    begun = trainer.make_trainer(scenario.env, CONFIG, losses.resolve("bc", CONFIG)).init(
-        jax.random.key(0)
-    )
+    init = jax.jit(trainer.make_trainer(scenario.env, CONFIG, losses.resolve("bc", CONFIG)).init)
+    begun = init(jax.random.key(0))
     after, _, _ = run(scenario.env, CONFIG, "bc", silent, 2)
     for old, new in zip(
         jax.tree.leaves((begun.params, begun.optimiser)),
@@ -150,7 +150,7 @@ def test_going_on_from_a_state_equals_never_having_stopped(scenario, demos):
     built = trainer.make_trainer(scenario.env, CONFIG, losses.resolve("leed", CONFIG))
     data = trainer.data(demos, CONFIG)
     update = jax.jit(built.update)
-    state = built.init(jax.random.key(3))
+    state = jax.jit(built.init)(jax.random.key(3))
     for _ in range(2):
         state, _ = update(state, data)
     # The state as bytes of the host and back.

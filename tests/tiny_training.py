@@ -1,0 +1,45 @@
+"""Training on the toy line in a second or two, for all tests that need something trained."""
+
+import functools
+
+import line_world
+
+from leed_jax import execution
+from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
+from leed_jax.demonstrations import Demonstrations
+from leed_jax.optimization.results import TrainResult
+from leed_jax.optimization.training import train
+from leed_jax.scenarios import Scenario
+
+STEPS_PER_UPDATE = 4 * 8
+SEEDS = (3, 5)
+CONFIG = TrainConfig(
+    total_steps=5 * STEPS_PER_UPDATE,
+    num_envs=4,
+    rollout_steps=8,
+    num_epochs=1,
+    num_minibatches=2,
+    eval_every_steps=2 * STEPS_PER_UPDATE,
+    eval_episodes=4,
+    network=NetworkConfig(hidden_sizes=(8,)),
+    expert=ExpertConfig(weight=1.0, batch_size=8),
+)
+"""Five updates, evaluated after two, four and five."""
+
+
+@functools.cache
+def scenario() -> Scenario:
+    """The line with places drawn at random."""
+    return line_world.scenario(start=None)
+
+
+@functools.cache
+def demos() -> Demonstrations:
+    """Everyone goes to the right."""
+    return execution.demonstrate(scenario(), line_world.all_right(), num_episodes=6)
+
+
+@functools.cache
+def result() -> TrainResult:
+    """Two seeds of LEED; not to be changed, tests share it."""
+    return train(scenario(), demos(), CONFIG, method="leed", seeds=SEEDS)
