@@ -21,9 +21,9 @@ import rich.table
 import tyro
 
 import leed_jax as leed
-from leed_jax import cli, files
+from leed_jax import files, summary
 from leed_jax.config import TrainConfig
-from leed_jax.optimization import losses, trainer
+from leed_jax.optimization import losses, minibatches, trainer
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class _Program:
 
     update: Any
     state: Any
-    data: trainer.Data
+    data: minibatches.Data
     compile_seconds: float
     seconds: list[float] = field(default_factory=list)
 
@@ -59,7 +59,7 @@ def compiled(scenario: leed.Scenario, demos: Any, config: TrainConfig, method: s
     """A method's update, warmed up by one call."""
     resolved = losses.resolve(method, config)
     built = trainer.make_trainer(scenario.env, config, resolved)
-    data = trainer.data(demos if resolved.uses_expert else None, config)
+    data = minibatches.data(demos if resolved.uses_expert else None, config)
     state = jax.jit(built.init)(jax.random.key(0))
     began = time.perf_counter()
     update = jax.jit(built.update).lower(state, data).compile()
@@ -83,9 +83,9 @@ def measure(config: BenchmarkConfig) -> dict[str, Any]:
     base = np.array(next(iter(programs.values())).seconds)
     steps = config.train.steps_per_update
     return {
-        "device": cli.device(),
+        "device": summary.device(),
         "date": datetime.date.today().isoformat(),
-        "command": cli.command(),
+        "command": summary.command(),
         "config": dataclasses.asdict(config.train),
         "methods": {
             method: {

@@ -10,6 +10,7 @@
 Source of the method: LEED, Duan et al., arXiv 2509.14680.
 """
 
+from leed_jax.answers import InvalidAnswerError
 from leed_jax.checkpoint import load_result, save_result
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.demonstrations import Demonstrations
@@ -26,7 +27,7 @@ from leed_jax.generation import (
     generate_demonstrations,
     generate_plans,
 )
-from leed_jax.instructions import AgentPlan, Instruction, InvalidAnswerError, Plan, Vocabulary
+from leed_jax.instructions import AgentPlan, Instruction, Plan, Vocabulary
 from leed_jax.optimization.losses import METHODS, Method, Term
 from leed_jax.optimization.results import Evaluation, TrainResult, evaluate
 from leed_jax.optimization.trainer import make_train

@@ -6,22 +6,18 @@ interface that other programs read; its keys stay.
 
 import dataclasses
 import datetime
-import importlib.metadata
 import json
-import platform
 import re
-import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import tyro
 
-from leed_jax import checkpoint, files, loggers, rendering, scenarios, statistics
+from leed_jax import checkpoint, files, loggers, rendering, scenarios
+from leed_jax import summary as summaries
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.execution import make_expert
@@ -32,7 +28,6 @@ from leed_jax.optimization import losses, training
 from leed_jax.optimization.results import TrainResult
 from leed_jax.scenarios import Scenario
 
-PACKAGES = ("leed_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "litellm", "numpy")
 LISTS = ("methods", "train.network.hidden_sizes")
 """Options whose ``a=b,c`` spelling is a list."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
@@ -123,12 +118,12 @@ def run(config: RunConfig) -> Path:
     )
     demos.save(folder / "demonstrations.npz")
     plan = next(iter(generated.plans.values())) if config.plans == "relational" else None
-    summary = _head(config, scenario, demos)
+    summary = summaries.head(scenario, demos)
     _drop_unfinished(folder)
     trained: dict[str, TrainResult] = {}
     for method in config.methods:
         trained[method] = _train(config, scenario, folder, method, demos, plan)
-        summary["methods"][method] = _method_summary(scenario, trained[method])
+        summary["methods"][method] = summaries.of_method(scenario, trained[method])
         _write_json(folder / "summary.json", summary)
     _render(scenario, folder, trained, plan)
     return folder
@@ -196,10 +191,10 @@ def _folder(config: RunConfig) -> Path:
     folder = config.results / name
     described = {
         "config": loggers.jsonable({**dataclasses.asdict(config), "results": str(config.results)}),
-        "command": command(),
-        "versions": _versions(),
-        "device": device(),
-        "git_revision": _git_revision(),
+        "command": summaries.command(),
+        "versions": summaries.versions(),
+        "device": summaries.device(),
+        "git_revision": summaries.git_revision(),
     }
     path = folder / "config.json"
     if path.exists():
@@ -221,116 +216,6 @@ def _folder(config: RunConfig) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(path, described)
     return folder
-
-
-# ----------------------------------------------------------------------------- in numbers
-
-
-def _head(config: RunConfig, scenario: Scenario, demos: Demonstrations) -> dict[str, Any]:
-    """The summary before anything is trained."""
-    usage = dict(demos.provenance["usage"])
-    threshold = scenario.threshold
-    return {
-        "scenario": {"name": scenario.name, "options": scenario.options},
-        "device": device(),
-        "date": datetime.date.today().isoformat(),
-        "command": command(),
-        "versions": _versions(),
-        "llm": {
-            key: usage.get(key)
-            for key in (
-                "source",
-                "model",
-                "calls",
-                "prompt_tokens",
-                "completion_tokens",
-                "cost_usd",
-                "seconds",
-            )
-        },
-        "demonstrations": {
-            "episodes": demos.num_episodes,
-            "steps": demos.num_steps,
-            "team_return_mean": float(demos.team_returns.mean()),
-            "success": dict(demos.measures),
-        },
-        "threshold": None if threshold is None else threshold._asdict(),
-        "methods": {},
-    }
-
-
-def _method_summary(scenario: Scenario, result: TrainResult) -> dict[str, Any]:
-    names = ["team_return", *(measure.name for measure in scenario.env.measures)]
-    finals = {name: statistics.aggregate(result.final(name)) for name in names}
-    intervals = {name: interval._asdict() for name, interval in finals.items()}
-    steps, seconds = _to_threshold(scenario, result)
-    rate = result.env_steps_per_second
-    return {
-        "seeds": len(result.seeds),
-        "env_steps": result.env_steps,
-        "team_return": intervals.pop("team_return"),
-        "success": intervals,
-        "steps_to_threshold": steps,
-        "seconds_to_threshold": seconds,
-        "env_steps_per_second": rate if result.env_steps else None,
-        "agent_steps_per_second": rate * result.spec.num_agents if result.env_steps else None,
-        "compile_seconds": result.compile_seconds,
-        "train_seconds": result.train_seconds,
-        "peak_memory_mb": result.peak_memory_mb,
-        "diverged": {str(seed): update for seed, update in result.diverged.items()},
-    }
-
-
-def _to_threshold(scenario: Scenario, result: TrainResult) -> tuple[float | None, float | None]:
-    """Environment steps and seconds until the threshold; none for methods that take no steps."""
-    if scenario.threshold is None or not result.env_steps:
-        return None, None
-    metric, value, _ = scenario.threshold
-    rows = [result.history[i :: len(result.seeds)] for i in range(len(result.seeds))]
-    values = [
-        [line[metric] if metric in line else line["success"][metric] for line in row]
-        for row in rows
-    ]
-    steps, seconds = ([line[key] for line in rows[0]] for key in ("env_steps", "seconds"))
-    return (
-        statistics.steps_to_threshold(steps, values, value),
-        statistics.steps_to_threshold(seconds, values, value),
-    )
-
-
-def device() -> str:
-    """What computes, in words."""
-    first = jax.devices()[0]
-    kind = platform.processor() or platform.machine() if first.platform == "cpu" else None
-    return f"{len(jax.devices())} x {kind or first.device_kind} ({first.platform})"
-
-
-def command() -> str:
-    """The command line without folders that say nothing elsewhere."""
-    program, *arguments = sys.orig_argv
-    return shlex.join([Path(program).name, *arguments])
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # run from a checkout that is not installed
-    return found
-
-
-def _git_revision() -> str | None:
-    """The checkout's revision, with "+" where files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True)
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.decode().strip() + ("+" if changes.stdout.strip() else "")
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -23,13 +23,14 @@ ALLOWED = {
     "statistics": set(),
     "loggers": BASE,
     "instructions": BASE,
+    "answers": BASE | {"instructions"},
     "environments": BASE | {"road"},
     "road": BASE,
     "episodes": BASE,
     "demonstrations": BASE,
     "scenarios": WORLD,
     "execution": WORLD | {"scenarios"},
-    "generation": WORLD | {"scenarios", "execution", "loggers"},
+    "generation": WORLD | {"answers", "scenarios", "execution", "loggers"},
     "optimization": BASE | {"demonstrations", "episodes", "statistics", "loggers"},
 }
 """What each room may import, besides itself; rooms not listed stand above all of these."""

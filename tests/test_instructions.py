@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leed_jax import instructions
+from leed_jax import answers, instructions
 from leed_jax.instructions import (
     AgentPlan,
     Choice,
     Command,
     Condition,
     Instruction,
-    InvalidAnswerError,
     Number,
     Vocabulary,
 )
@@ -50,8 +49,8 @@ def answer(ann: Any, bob: Any = None) -> str:
 
 
 def rejection(text: str, vocabulary: Vocabulary = VOCABULARY) -> str:
-    with pytest.raises(InvalidAnswerError) as caught:
-        instructions.parse(text, vocabulary)
+    with pytest.raises(answers.InvalidAnswerError) as caught:
+        answers.parse(text, vocabulary)
     return str(caught.value)
 
 
@@ -102,7 +101,7 @@ PLANS = st.fixed_dictionaries({"ann": AGENTS, "bob": AGENTS})
 @settings(max_examples=50)
 def test_plans_survive_parsing_encoding_decoding_and_writing(first, second):
     text = json.dumps({"comment": "so be it", "plans": {"x": first, "y": second}})
-    parsed = instructions.parse(text, VOCABULARY, ("x", "y"))
+    parsed = answers.parse(text, VOCABULARY, ("x", "y"))
     encoded = instructions.encode(list(parsed.values()), VOCABULARY)
     decoded = instructions.decode(encoded, VOCABULARY)
     assert decoded == list(parsed.values())
@@ -143,7 +142,7 @@ def test_encoding_refuses_missing_agents_and_wrong_numbers_of_instructions():
 
 def test_absent_ends_and_repeat_have_the_meaning_of_none():
     text = answer({"instructions": [{"command": "Go", "place": "shop", "speed": 0}]})
-    assert instructions.parse(text, VOCABULARY) == {
+    assert answers.parse(text, VOCABULARY) == {
         "any_episode": {"ann": AgentPlan((go("shop"),), repeat=False), "bob": WAIT_PLAN}
     }
 
@@ -236,7 +235,7 @@ def test_a_rejection_stays_short_whatever_was_answered():
     # 4 instructions with 5 unknown fields each, and 12 faults are named.
     many = rejection(answer({"instructions": [{"command": "Wait"} | dict.fromkeys("abcde")] * 4}))
     assert many.splitlines()[-1] == "- and 8 more"
-    assert len(many.splitlines()) == 1 + instructions.MAX_REPORTED_ERRORS + 1
+    assert len(many.splitlines()) == 1 + answers.MAX_REPORTED_ERRORS + 1
     long = "y" * 100_000
     for item in (
         {"command": long},
@@ -257,8 +256,8 @@ JSON_VALUES = st.recursive(
 @given(st.text() | JSON_VALUES.map(lambda value: answer(value, value)))
 @settings(max_examples=100)
 def test_no_answer_raises_anything_but_a_rejection(text):
-    with pytest.raises(InvalidAnswerError):
-        instructions.parse(text, VOCABULARY)
+    with pytest.raises(answers.InvalidAnswerError):
+        answers.parse(text, VOCABULARY)
 
 
 # ----------------------------------------------------------------------------------- schema
@@ -272,7 +271,7 @@ def objects(node: Any) -> list[dict[str, Any]]:
 
 
 def test_the_schema_keeps_to_what_strict_providers_accept():
-    schema = instructions.json_schema(VOCABULARY, ["any_episode"])
+    schema = answers.json_schema(VOCABULARY, ["any_episode"])
     found = objects(schema)
     for node in found:
         assert not {"oneOf", "default", "discriminator", "title"} & set(node)
@@ -287,7 +286,7 @@ def test_the_schema_keeps_to_what_strict_providers_accept():
 
 
 def test_the_schema_states_every_limit():
-    fields = instructions.json_schema(VOCABULARY, ["x"])["$defs"]["Go"]["properties"]
+    fields = answers.json_schema(VOCABULARY, ["x"])["$defs"]["Go"]["properties"]
     assert fields["place"]["enum"] == ["home", "shop", "lake"]
     assert (fields["speed"]["minimum"], fields["speed"]["maximum"]) == (0.0, 0.6)
     assert fields["max_steps"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 20}
@@ -301,6 +300,6 @@ def test_a_parameter_may_be_called_like_a_word_of_json_schema():
     odd = Command(
         "Odd", "odd", (Choice("title", ("a", "b"), ""), Choice("default", ("c", "d"), ""))
     )
-    schema = instructions.json_schema(VOCABULARY._replace(commands=(odd, WAIT)), ["x"])
+    schema = answers.json_schema(VOCABULARY._replace(commands=(odd, WAIT)), ["x"])
     expected = ["command", "title", "default", "max_steps", "until"]
     assert list(schema["$defs"]["Odd"]["properties"]) == expected

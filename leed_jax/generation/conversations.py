@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from leed_jax import instructions
+from leed_jax import answers
 from leed_jax.generation import background, clients, transcripts
 from leed_jax.generation.clients import Answer, AnswersNeeded, Client, GenerationError, RoundResult
 from leed_jax.generation.config import GenerationConfig
@@ -181,8 +181,8 @@ class Session:
         plans, rejection = None, None
         try:
             text = clients.require_usable(answer)
-            plans = instructions.parse(text, self.setting.vocabulary, request.plan_names)
-        except (clients.UnusableAnswerError, instructions.InvalidAnswerError) as error:
+            plans = answers.parse(text, self.setting.vocabulary, request.plan_names)
+        except (clients.UnusableAnswerError, answers.InvalidAnswerError) as error:
             rejection = clients.shorten(str(error))
         number = one.next_round
         # On disk before it is executed: whatever happens there, the answer may have cost money.

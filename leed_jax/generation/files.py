@@ -4,7 +4,7 @@ import re
 import warnings
 from pathlib import Path
 
-from leed_jax import files, instructions
+from leed_jax import answers, files
 from leed_jax.generation import clients, transcripts
 from leed_jax.generation.clients import Answer, AnswersNeeded
 from leed_jax.generation.prompts import Request
@@ -14,7 +14,7 @@ PREFIX = "files:"
 # Chat windows put a fence around JSON whatever they are told, so here, and only here, a fence
 # around the whole answer is taken off.
 _FENCE = re.compile(r"\s*```[a-zA-Z]*[ \t]*\r?\n(.*?)\r?\n[ \t]*```\s*", re.DOTALL)
-_MAX_BYTES = 4 * instructions.MAX_ANSWER_CHARACTERS + 1
+_MAX_BYTES = 4 * answers.MAX_ANSWER_CHARACTERS + 1
 """More than any answer that the parser accepts can have, in UTF-8."""
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from leed_jax import instructions
+from leed_jax import answers, instructions
 from leed_jax.instructions import ANY_EPISODE, Choice, Command, Plan
 from leed_jax.scenarios import Scenario
 from leed_jax.types import State
@@ -98,7 +98,7 @@ def request(
     )
     body = "\n\n".join(f"# {title}\n{text}" for title, text in sections)
     messages = ({"role": "system", "content": system}, {"role": "user", "content": body})
-    return Request(messages, instructions.json_schema(scenario.vocabulary, names), names)
+    return Request(messages, answers.json_schema(scenario.vocabulary, names), names)
 
 
 def _episodes(

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from leed_jax import demonstrations
 from leed_jax.config import TrainConfig
-from leed_jax.demonstrations import Demonstrations, Rows
-from leed_jax.optimization import categorical, losses, networks, returns, rollout, schedules
+from leed_jax.demonstrations import Demonstrations
+from leed_jax.optimization import losses, minibatches, networks, rollout, schedules
+from leed_jax.optimization.minibatches import Data
 from leed_jax.types import ArrayEnv, Expert, HasArrayEnv
 
 EXPERT_STREAM = 1
@@ -44,14 +44,6 @@ class TrainState(NamedTuple):
     hyper: Hyperparameters
 
 
-class Data(NamedTuple):
-    """Demonstrations as arguments of the compiled step: rows, or whole episodes time first."""
-
-    rows: Rows | None
-    episodes: Rows | None
-    """Leading axes K, S, for recurrent networks."""
-
-
 class Trainer(NamedTuple):
     """Pure functions of one run."""
 
@@ -66,15 +58,6 @@ class Train(NamedTuple):
     run: Callable[[Key[Array, ""], Data], tuple[TrainState, dict[str, Array]]]
     data: Data
     """An argument, so that demonstrations are not baked into the program as constants."""
-
-
-def data(demos: Demonstrations | None, config: TrainConfig) -> Data:
-    """Demonstrations in the form that the update samples from."""
-    if demos is None:
-        return Data(None, None)
-    if config.network.kind == "mlp":
-        return Data(jax.tree.map(jnp.asarray, demos.rows(config.expert.weighting)), None)
-    return Data(None, jax.tree.map(jnp.asarray, demos.episodes(config.expert.weighting)))
 
 
 def optimiser(config: TrainConfig) -> optax.GradientTransformation:
@@ -136,25 +119,27 @@ def make_trainer(
         metrics = {"expert_weight": weight}
         situation, material = state.situation, None
         if method.uses_rollout:
-            situation, material, finished = _gather(
-                env, actor, critic, config, state, rollout_key, expert
+            situation, material, finished = minibatches.gather(
+                env, actor, critic, config, state.params, situation, rollout_key, expert
             )
             metrics["finished"] = finished.count.astype(jnp.float32)
-            metrics["train_return"] = finished.team_return
+            metrics["train_return"] = finished.team_return / jnp.maximum(finished.count, 1)
 
         def step(carry: Any, keys: Any) -> tuple[Any, dict[str, Array]]:
             params, moments = carry
             index, expert_key = keys
-            batch = None if material is None else _take(material, index, config)
-            guide = _draw(expert_key, data, config) if method.uses_expert else None
+            batch = None if material is None else minibatches.take(material, index)
+            guide = minibatches.draw(expert_key, data, config) if method.uses_expert else None
             gradient, parts = jax.grad(total, has_aux=True)(params, batch, guide, weight)
             return _apply(adam, params, moments, gradient, parts.pop("learns"), rate), parts
 
         def total(params: Any, batch: Any, guide: Any, weight: Array) -> tuple[Array, Any]:
-            loss, parts = _loss(actor, critic, config, method, params, batch, guide, weight)
+            loss, parts = minibatches.loss(
+                actor, critic, config, method, params, batch, guide, weight
+            )
             return loss.sum(), parts
 
-        indices = _minibatches(shuffle_key, config)
+        indices = minibatches.shuffled(shuffle_key, config)
         keys = (indices, jax.random.split(expert_key, len(indices)))
         (params, moments), parts = jax.lax.scan(step, (state.params, state.optimiser), keys)
         metrics |= {name: values.mean(0) for name, values in parts.items()}
@@ -162,176 +147,6 @@ def make_trainer(
         return new, metrics
 
     return Trainer(init, update, actor)
-
-
-class _Material(NamedTuple):
-    """A rollout, ready for minibatches: axes [T E N] (recurrent) or [1 T*E N]."""
-
-    observation: Array
-    start: Array
-    action_mask: Array
-    batch: losses.Batch
-    carries: dict[str, Array] | None
-    """Recurrent states at the start of the rollout, [E N H]."""
-
-
-def _gather(
-    env: ArrayEnv,
-    actor: networks.Network,
-    critic: networks.Network,
-    config: TrainConfig,
-    state: TrainState,
-    key: Key[Array, ""],
-    expert: Expert | None,
-) -> tuple[rollout.Situation, _Material, rollout.Finished]:
-    """Collects a rollout and everything the losses need that does not change with parameters."""
-    before = state.situation
-    situation, rows, finished = rollout.collect(
-        env,
-        actor,
-        state.params["actor"],
-        before,
-        key,
-        steps=config.rollout_steps,
-        expert=expert,
-    )
-    value, critic_carry = rollout.values(
-        critic, state.params["critic"], situation, rows, before.critic_carry
-    )
-    valid = jnp.broadcast_to(rows.valid[..., None], rows.reward.shape)
-    advantage = returns.generalised_advantages(
-        rows.reward,
-        value,
-        rows.terminated,
-        valid,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-    )
-    batch = losses.Batch(
-        action=rows.action,
-        log_prob=rows.log_prob,
-        value=value[:-1],
-        advantage=advantage,
-        target=advantage + value[:-1],
-        valid=valid,
-        decision=rows.decision,
-        label=rows.label,
-        label_weight=rows.labelled.astype(jnp.float32),
-    )
-    carries = {"actor": before.actor_carry, "critic": before.critic_carry}
-    material = _Material(rows.observation, rows.start, rows.action_mask, batch, carries)
-    if config.network.kind == "mlp":
-
-        def flatten(leaf: Array) -> Array:
-            return leaf.reshape((1, -1, *leaf.shape[2:]))
-
-        material = jax.tree.map(flatten, material._replace(carries=None))
-    return situation._replace(critic_carry=critic_carry), material, finished
-
-
-def _minibatches(key: Key[Array, ""], config: TrainConfig) -> Int[Array, "G B"]:
-    """Indices of rows (of environments, for a recurrent network) for every gradient step.
-
-    One permutation per epoch, the same for all agents: their rows lie side by side in memory.
-    """
-    size = config.num_envs if config.network.kind == "gru" else config.steps_per_update
-    keys = jax.random.split(key, config.num_epochs)
-    orders = jax.vmap(lambda key: jax.random.permutation(key, size))(keys)
-    return orders.reshape(config.num_epochs * config.num_minibatches, -1)
-
-
-def _take(material: _Material, index: Int[Array, "B"], config: TrainConfig) -> _Material:
-    carries = material.carries
-    if carries is not None:
-        carries = jax.tree.map(lambda leaf: leaf[index], carries)
-    rows = jax.tree.map(lambda leaf: leaf[:, index], material._replace(carries=None))
-    return rows._replace(carries=carries)
-
-
-def _draw(key: Key[Array, ""], data: Data, config: TrainConfig) -> Rows | None:
-    """Demonstrations of a gradient step, time first: [1 B N ...], or [S B N ...] if recurrent."""
-    size = config.expert.batch_size
-    if config.expert.labels == "visited":
-        return None
-    if data.rows is not None:
-        return jax.tree.map(lambda leaf: leaf[None], demonstrations.sample(key, data.rows, size))
-    assert data.episodes is not None  # one of the two is there, see `data`
-    batch = demonstrations.sample(key, data.episodes, size)
-    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), batch)
-
-
-def _loss(
-    actor: networks.Network,
-    critic: networks.Network,
-    config: TrainConfig,
-    method: losses.Method,
-    params: dict[str, Any],
-    batch: _Material | None,
-    guide: Rows | None,
-    weight: Float[Array, "N"],
-) -> tuple[Float[Array, "N"], dict[str, Array]]:
-    """Every agent's loss and its parts; also whether the agent had anything to learn from."""
-    num_agents = weight.shape[0]
-    nothing: Any = None
-    predictions = losses.Predictions(nothing, nothing, nothing)
-    learns = jnp.zeros(num_agents, bool)
-    rows = expert_rows = None
-    parts = [part for part in (batch, guide) if part is not None]
-    logits = _logits(actor, params["actor"], parts)
-    if batch is not None:
-        carry = critic.carry(batch.start.shape[1])
-        carry = carry if batch.carries is None else batch.carries["critic"]
-        value, _ = critic.apply(params["critic"], carry, batch.observation, batch.start)
-        predictions = predictions._replace(
-            log_probs=_by_agent(categorical.log_probs(logits[0], batch.action_mask)),
-            value=_by_agent(value[..., 0]),
-        )
-        rows = jax.tree.map(_by_agent, batch.batch)
-        learns |= rows.valid.any(-1)
-    if guide is not None:
-        log_probs = categorical.log_probs(logits[-1], guide.action_mask)
-        predictions = predictions._replace(expert_log_probs=_by_agent(log_probs))
-        expert_rows = losses.ExpertRows(_by_agent(guide.action), _by_agent(guide.weight))
-        learns |= (expert_rows.weight > 0).any(-1)
-
-    def one_agent(predictions: Any, rows: Any, expert_rows: Any, weight: Array) -> Any:
-        parts = {t.name: t.loss(predictions, rows, expert_rows, config) for t in method.terms}
-        factors = {t.name: t.coefficient(config, weight) for t in method.terms}
-        return sum(factors[name] * parts[name] for name in parts), parts
-
-    loss, parts = jax.vmap(one_agent)(predictions, rows, expert_rows, weight)
-    return loss, {**parts, "learns": learns}
-
-
-def _logits(
-    actor: networks.Network, params: networks.Params, parts: list[_Material | Rows]
-) -> list[Float[Array, "T B N A"]]:
-    """The actor's outputs for every part; rows of a feed-forward network in one batch."""
-    inputs = []
-    for part in parts:
-        size = part.action_mask.shape[1]
-        if isinstance(part, _Material):
-            carry = actor.carry(size) if part.carries is None else part.carries["actor"]
-            inputs.append((carry, part.observation, part.start))
-        else:
-            start = jnp.zeros(part.action_mask.shape[:2], bool)
-            inputs.append((actor.carry(size), part.observation, start))
-    if all(observation.shape[0] == 1 for _, observation, _ in inputs):
-        carries, observations, starts = zip(*inputs, strict=True)
-        sizes = [carry.shape[0] for carry in carries]
-        joined = actor.apply(
-            params,
-            jnp.concatenate(carries),
-            jnp.concatenate(observations, 1),
-            jnp.concatenate(starts, 1),
-        )[0]
-        return jnp.split(joined, list(np.cumsum(sizes[:-1])), axis=1)
-    return [actor.apply(params, *each)[0] for each in inputs]
-
-
-def _by_agent(leaf: Array) -> Array:
-    """[T B N ...] -> [N T*B ...]."""
-    return jnp.moveaxis(leaf.reshape((-1, *leaf.shape[2:])), 1, 0)
 
 
 def _apply(
@@ -389,7 +204,7 @@ def make_train(
 
         return jax.lax.scan(step, trainer.init(key), None, length=config.num_updates)
 
-    return Train(run, data(demos if resolved.uses_expert else None, config))
+    return Train(run, minibatches.data(demos if resolved.uses_expert else None, config))
 
 
 def check_demonstrations(

@@ -15,9 +15,10 @@ from jaxtyping import Array, Bool, Int
 from leed_jax import loggers
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
-from leed_jax.optimization import evaluation, losses, trainer
+from leed_jax.optimization import evaluation, losses, minibatches, trainer
+from leed_jax.optimization.minibatches import Data
 from leed_jax.optimization.results import TrainResult
-from leed_jax.optimization.trainer import Data, Trainer, TrainState
+from leed_jax.optimization.trainer import Trainer, TrainState
 from leed_jax.types import ArrayEnv, Expert, HasArrayEnv
 
 EVALUATION_SEED = 0
@@ -58,7 +59,7 @@ def train(
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen:
         raise ValueError("seeds must be at least 1, or name at least one")
-    material = trainer.data(demos if resolved.uses_expert else None, config)
+    material = minibatches.data(demos if resolved.uses_expert else None, config)
     began = time.perf_counter()
     state = jax.jit(jax.vmap(run.init))(jnp.stack([jax.random.key(seed) for seed in chosen]))
     alive = jnp.ones(len(chosen), bool)

@@ -12,7 +12,7 @@ import pytest
 from generation import fakes
 from generation.fakes import CROWDED, FREE, OWN, Scripted, answer
 
-from leed_jax import demonstrations, episodes, execution, instructions
+from leed_jax import answers, demonstrations, episodes, execution, instructions
 from leed_jax.generation import (
     Answer,
     AnswersNeeded,
@@ -254,7 +254,7 @@ def test_concrete_plans_run_from_exactly_the_starts_in_the_prompt(
 
 def test_reset_state_is_where_the_episode_of_the_key_starts(scenario: Scenario) -> None:
     key = jax.random.key(5)
-    plan = instructions.parse(answer(OWN), scenario.vocabulary)["any_episode"]
+    plan = answers.parse(answer(OWN), scenario.vocabulary)["any_episode"]
     executed = execution.execute(scenario, [plan], jax.random.split(key, 4))
     for index, one in enumerate(jax.random.split(key, 4)):
         state = episodes.reset_state(scenario.env, one)
@@ -274,7 +274,7 @@ def test_scored_shown_and_demonstrated_starts_are_different_ones(
 
 
 def test_rows_without_a_decision_or_after_the_end_are_not_learnt(scenario: Scenario) -> None:
-    plan = instructions.parse(answer(OWN), scenario.vocabulary)["any_episode"]
+    plan = answers.parse(answer(OWN), scenario.vocabulary)["any_episode"]
     executed = execution.execute(scenario, [plan], jax.random.split(jax.random.key(0), 4))
     ran, step = executed.episodes, executed.episodes.record
     decision = step.time_step.decision.at[0, 3, 1].set(False)

@@ -12,7 +12,7 @@ import pytest
 
 from leed_jax import demonstrations, execution
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
-from leed_jax.optimization import losses, trainer
+from leed_jax.optimization import losses, minibatches, trainer
 
 CONFIG = TrainConfig(
     total_steps=10 * 4 * 16,
@@ -37,7 +37,7 @@ def demos(scenario):
 
 def run(env, config, method, demos, updates, key=0, hyper=None):
     built = trainer.make_trainer(env, config, losses.resolve(method, config))
-    data = trainer.data(demos, config)
+    data = minibatches.data(demos, config)
     state = jax.jit(built.init)(jax.random.key(key))
     if hyper is not None:
         state = state._replace(hyper=state.hyper._replace(expert_weight=hyper))
@@ -148,7 +148,7 @@ def test_demonstrations_draw_from_a_stream_of_their_own(scenario, demos):
 
 def test_going_on_from_a_state_equals_never_having_stopped(scenario, demos):
     built = trainer.make_trainer(scenario.env, CONFIG, losses.resolve("leed", CONFIG))
-    data = trainer.data(demos, CONFIG)
+    data = minibatches.data(demos, CONFIG)
     update = jax.jit(built.update)
     state = jax.jit(built.init)(jax.random.key(3))
     for _ in range(2):
