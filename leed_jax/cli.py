@@ -16,13 +16,12 @@ from typing import Any, Literal
 
 import tyro
 
-from leed_jax import checkpoint, files, loggers, rendering, scenarios
+from leed_jax import checkpoint, demonstrations, files, loggers, rendering, scenarios
 from leed_jax import summary as summaries
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.execution import make_expert
-from leed_jax.generation import GenerationConfig, generate_plans
-from leed_jax.generation.generate import demonstrations_of
+from leed_jax.generation import GenerationConfig, generate_demonstrations
 from leed_jax.instructions import Plan
 from leed_jax.optimization import losses, training
 from leed_jax.optimization.results import TrainResult
@@ -104,20 +103,12 @@ def run(config: RunConfig) -> Path:
     scenario = scenarios.make(config.scenario, **options)
     for method in config.methods:
         losses.resolve(method, config.train)
-    folder = _folder(config)
-    generated = generate_plans(
-        scenario,
-        config.model,
-        plans=config.plans,
-        goal=config.goal,  # pyright: ignore[reportArgumentType]
-        config=config.generation,
-        progress=config.progress,
-    )
-    demos = demonstrations_of(
-        scenario, generated, config.num_demonstrations, config.demonstration_seed
-    )
+    # A folder that is refused is refused before a model is asked, and made only once it answered.
+    folder, described = _folder(config)
+    demos = _demonstrations(config, scenario, folder)
+    _write_json(folder / "config.json", described)
     demos.save(folder / "demonstrations.npz")
-    plan = next(iter(generated.plans.values())) if config.plans == "relational" else None
+    plan = rendering.plan_of(demos) if config.plans == "relational" else None
     summary = summaries.head(scenario, demos)
     _drop_unfinished(folder)
     trained: dict[str, TrainResult] = {}
@@ -130,6 +121,25 @@ def run(config: RunConfig) -> Path:
 
 
 # ------------------------------------------------------------------------------ its steps
+
+
+def _demonstrations(config: RunConfig, scenario: Scenario, folder: Path) -> Demonstrations:
+    """From the model, or from an earlier call of the same run: answers are not paid for twice."""
+    path = folder / "demonstrations.npz"
+    if path.exists():
+        found = demonstrations.load(path)
+        demonstrations.require_match(found, scenario.env.spec)
+        return found
+    return generate_demonstrations(
+        scenario,
+        config.model,
+        num_episodes=config.num_demonstrations,
+        seed=config.demonstration_seed,
+        plans=config.plans,
+        goal=config.goal,  # pyright: ignore[reportArgumentType]
+        config=config.generation,
+        progress=config.progress,
+    )
 
 
 def _train(
@@ -184,8 +194,8 @@ def _render(
     rendering.save_gif(scenario, clips, folder / "episode.gif")
 
 
-def _folder(config: RunConfig) -> Path:
-    """The results folder, with ``config.json``; resumed only with the same configuration."""
+def _folder(config: RunConfig) -> tuple[Path, dict[str, Any]]:
+    """The results folder and what its ``config.json`` says; resumed only with the same settings."""
     now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     name = config.name or f"{config.scenario.replace('/', '-')}_{now}"
     folder = config.results / name
@@ -210,12 +220,10 @@ def _folder(config: RunConfig) -> Path:
                 f"{folder} holds a run whose {', '.join(differing)} is another; choose another "
                 "--name, or the same configuration to resume it"
             )
-        return folder
+        return folder, json.loads(path.read_text(encoding="utf-8"))
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} exists and is no run; choose another --name")
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_json(path, described)
-    return folder
+    return folder, described
 
 
 def _write_json(path: Path, content: Any) -> None:
