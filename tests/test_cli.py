@@ -15,7 +15,12 @@ from PIL import Image
 from leed_jax import cli, instructions, loggers, scenarios
 from leed_jax.cli import RunConfig
 from leed_jax.config import TrainConfig
-from leed_jax.generation import GenerationConfig, generate_plans, transcripts
+from leed_jax.generation import (
+    GenerationConfig,
+    GenerationError,
+    generate_plans,
+    transcripts,
+)
 from leed_jax.optimization import training
 from leed_jax.scenarios import Scenario, Threshold
 
@@ -286,6 +291,29 @@ def test_progress_and_place_may_differ_when_a_run_is_resumed(
     # The copy lies in another results folder already.
     cli.run(dataclasses.replace(copied, progress=True))
     assert trained == []
+
+
+def test_a_resumed_run_asks_no_model_again(
+    copied: RunConfig, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: Any, **__: Any) -> None:
+        pytest.fail("a model was asked for demonstrations that are on disk")
+
+    monkeypatch.setattr(cli, "generate_demonstrations", asked)
+    cli.run(copied)
+    assert trained == []
+
+
+def test_a_model_that_gives_no_answer_leaves_no_folder(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise GenerationError("nothing was answered")
+
+    monkeypatch.setattr(cli, "generate_demonstrations", refuse)
+    with pytest.raises(GenerationError):
+        cli.run(dataclasses.replace(config, results=tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_no_run_is_refused(copied: RunConfig, trained: list[str]) -> None:
