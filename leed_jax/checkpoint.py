@@ -18,6 +18,8 @@ from leed_jax.optimization.results import TrainResult
 from leed_jax.types import EnvSpec
 
 FORMAT_VERSION = 1
+OWN_FORM = ("params", "config", "spec", "diverged")
+"""Fields of a result that do not go into the card as they are."""
 
 
 def save_result(result: TrainResult, path: str | os.PathLike[str]) -> None:
@@ -35,7 +37,7 @@ def save_result(result: TrainResult, path: str | os.PathLike[str]) -> None:
         **{
             field.name: getattr(result, field.name)
             for field in dataclasses.fields(result)
-            if field.name not in ("params", "config", "spec", "diverged")
+            if field.name not in OWN_FORM
         },
         "config": dataclasses.asdict(result.config),
         "spec": result.spec._asdict(),
@@ -69,14 +71,14 @@ def load_result(path: str | os.PathLike[str]) -> TrainResult:
         fields: dict[str, Any] = {
             field.name: card[field.name]
             for field in dataclasses.fields(TrainResult)
-            if field.name not in ("params", "config", "spec", "diverged")
+            if field.name not in OWN_FORM
         }
         fields["seeds"] = tuple(fields["seeds"])
         fields["history"] = _with_nan(fields["history"])
         return TrainResult(
             params=params,
             config=train_config(card["config"]),
-            spec=env_spec(card["spec"]),
+            spec=EnvSpec.from_json(card["spec"]),
             diverged={int(seed): update for seed, update in card["diverged"].items()},
             **fields,
         )
@@ -102,9 +104,3 @@ def train_config(fields: dict[str, Any]) -> settings.TrainConfig:
         "expert": settings.ExpertConfig(**fields["expert"]),
     }
     return settings.TrainConfig(**{**fields, **nested})
-
-
-def env_spec(fields: dict[str, Any]) -> EnvSpec:
-    """An `EnvSpec` from its JSON form."""
-    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-    return EnvSpec(**{**fields, **lists})

@@ -105,9 +105,7 @@ def run(config: RunConfig) -> Path:
         losses.resolve(method, config.train)
     # A folder that is refused is refused before a model is asked, and made only once it answered.
     folder, described = _folder(config)
-    demos = _demonstrations(config, scenario, folder)
-    _write_json(folder / "config.json", described)
-    demos.save(folder / "demonstrations.npz")
+    demos = _demonstrations(config, scenario, folder, described)
     plan = rendering.plan_of(demos) if config.plans == "relational" else None
     summary = summaries.head(scenario, demos)
     _drop_unfinished(folder)
@@ -123,14 +121,19 @@ def run(config: RunConfig) -> Path:
 # ------------------------------------------------------------------------------ its steps
 
 
-def _demonstrations(config: RunConfig, scenario: Scenario, folder: Path) -> Demonstrations:
-    """From the model, or from an earlier call of the same run: answers are not paid for twice."""
+def _demonstrations(
+    config: RunConfig, scenario: Scenario, folder: Path, described: dict[str, Any]
+) -> Demonstrations:
+    """From the model, or from an earlier call of the same run: answers are not paid for twice.
+
+    New ones begin the folder, with ``config.json``.
+    """
     path = folder / "demonstrations.npz"
     if path.exists():
         found = demonstrations.load(path)
         demonstrations.require_match(found, scenario.env.spec)
         return found
-    return generate_demonstrations(
+    demos = generate_demonstrations(
         scenario,
         config.model,
         num_episodes=config.num_demonstrations,
@@ -140,6 +143,9 @@ def _demonstrations(config: RunConfig, scenario: Scenario, folder: Path) -> Demo
         config=config.generation,
         progress=config.progress,
     )
+    _write_json(folder / "config.json", described)
+    demos.save(path)
+    return demos
 
 
 def _train(
@@ -208,19 +214,19 @@ def _folder(config: RunConfig) -> tuple[Path, dict[str, Any]]:
     }
     path = folder / "config.json"
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))["config"]
+        found = json.loads(path.read_text(encoding="utf-8"))
         ignored = ("progress", "results", "name")
         differing = [
             key
             for key, value in described["config"].items()
-            if key not in ignored and found.get(key) != value
+            if key not in ignored and found["config"].get(key) != value
         ]
         if differing:
             raise FileExistsError(
                 f"{folder} holds a run whose {', '.join(differing)} is another; choose another "
                 "--name, or the same configuration to resume it"
             )
-        return folder, json.loads(path.read_text(encoding="utf-8"))
+        return folder, found
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} exists and is no run; choose another --name")
     return folder, described

@@ -194,9 +194,7 @@ def load(path: str | os.PathLike[str]) -> Demonstrations:
             raise ValueError(
                 f"header: version {header.get('version')!r}, this package reads {FORMAT_VERSION}"
             )
-        fields = header["spec"]
-        lists = {name: tuple(fields[name]) for name in EnvSpec._fields[1:4]}
-        spec = EnvSpec(**{**fields, **lists})
+        spec = EnvSpec.from_json(header["spec"])
         return Demonstrations(
             DemonstrationArrays(**values), spec, header["measures"], header["provenance"]
         )
@@ -233,10 +231,7 @@ def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
 
 def require_match(demonstrations: Demonstrations, spec: EnvSpec) -> None:
     """Raises ``ValueError`` naming the first field in which the two environments differ."""
-    for name, wanted in spec._asdict().items():
-        found = getattr(demonstrations.spec, name)
-        if found != wanted:
-            raise ValueError(f"demonstrations: {name} is {found!r}, the environment has {wanted!r}")
+    demonstrations.spec.require(spec, "demonstrations")
 
 
 def _check(arrays: DemonstrationArrays, spec: EnvSpec) -> None:

@@ -1,7 +1,6 @@
 """What a run's ``summary.json`` says: an interface that other programs read; its keys stay."""
 
 import datetime
-import importlib.metadata
 import platform
 import shlex
 import subprocess
@@ -15,6 +14,7 @@ from leed_jax import statistics
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.optimization.results import TrainResult
 from leed_jax.scenarios import Scenario
+from leed_jax.versions import installed
 
 PACKAGES = ("leed_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "litellm", "numpy")
 
@@ -80,12 +80,9 @@ def _to_threshold(scenario: Scenario, result: TrainResult) -> tuple[float | None
     if scenario.threshold is None or not result.env_steps:
         return None, None
     metric, value, _ = scenario.threshold
-    rows = [result.history[i :: len(result.seeds)] for i in range(len(result.seeds))]
-    values = [
-        [line[metric] if metric in line else line["success"][metric] for line in row]
-        for row in rows
-    ]
-    steps, seconds = ([line[key] for line in rows[0]] for key in ("env_steps", "seconds"))
+    values = result.curve(metric)
+    first_seed = result.history[:: len(result.seeds)]
+    steps, seconds = ([line[key] for line in first_seed] for key in ("env_steps", "seconds"))
     return (
         statistics.steps_to_threshold(steps, values, value),
         statistics.steps_to_threshold(seconds, values, value),
@@ -107,13 +104,9 @@ def command() -> str:
 
 def versions() -> dict[str, str]:
     """Python's and the packages' that matter for results."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # run from a checkout that is not installed
-    return found
+    found = {name: installed(name) for name in PACKAGES}
+    known = {name: version for name, version in found.items() if version is not None}
+    return {"python": platform.python_version(), **known}
 
 
 def git_revision() -> str | None:

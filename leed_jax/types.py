@@ -40,6 +40,24 @@ class EnvSpec(NamedTuple):
     horizon: int
     """Steps after which an episode is truncated at the latest."""
 
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "EnvSpec":
+        """The specification whose ``_asdict()`` was written as JSON.
+
+        Raises:
+          KeyError: a field is missing.
+          TypeError: a field is no list, or there are fields that a specification does not have.
+        """
+        lists = ("agents", "observation_sizes", "action_sizes")
+        return cls(**{**fields, **{name: tuple(fields[name]) for name in lists}})
+
+    def require(self, wanted: "EnvSpec", what: str) -> None:
+        """Raises ``ValueError`` naming the first field in which this differs from ``wanted``."""
+        for name, value in wanted._asdict().items():
+            found = getattr(self, name)
+            if found != value:
+                raise ValueError(f"{what}: {name} is {found!r}, the environment has {value!r}")
+
     @property
     def num_agents(self) -> int:
         """N."""

@@ -14,11 +14,12 @@ PACKAGE = Path(__file__).parents[1] / "leed_jax"
 EXPERIMENTS = PACKAGE.parent / "experiments"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"types", "config", "files"}
+BASE = {"types", "config", "files", "versions"}
 WORLD = BASE | {"instructions", "environments", "road", "episodes", "demonstrations"}
 ALLOWED = {
     "types": set(),
     "files": set(),
+    "versions": set(),
     "config": {"types"},
     "statistics": set(),
     "loggers": BASE,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Key
 
-from leed_jax import episodes, execution, instructions
+from leed_jax import episodes, execution, instructions, versions
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.generation import clients, display, feedback, prompts, sources, transcripts
 from leed_jax.generation.clients import AnswersNeeded, Client, GenerationError, RoundResult, Usage
@@ -147,7 +146,8 @@ def generate_demonstrations(
     Raises:
       ValueError: ``num_episodes`` is not positive; and what `generate_plans` raises.
     """
-    _require_episodes(num_episodes)  # before anything is paid for
+    if num_episodes < 1:  # refused before anything is paid for
+        raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
     generated = generate_plans(
         scenario,
         model,
@@ -157,20 +157,8 @@ def generate_demonstrations(
         transcript=transcript,
         progress=progress,
     )
-    return demonstrations_of(scenario, generated, num_episodes, seed)
-
-
-def demonstrations_of(
-    scenario: Scenario, generated: Generated, num_episodes: int = 256, seed: int = 0
-) -> Demonstrations:
-    """Demonstrations by plans that were generated before; see `generate_demonstrations`.
-
-    Raises:
-      ValueError: ``num_episodes`` is not positive.
-    """
-    _require_episodes(num_episodes)
-    if generated.kind == "concrete":
-        keys = _start_keys(generated.config, generated.kind)
+    if plans == "concrete":
+        keys = _start_keys(generated.config, plans)
     else:
         keys = jax.random.split(_folded(seed, _DEMONSTRATIONS), num_episodes)
     executed = execution.execute(scenario, list(generated.plans.values()), keys)
@@ -193,24 +181,12 @@ def provenance(scenario: Scenario, generated: Generated, seed: int) -> dict[str,
         "rounds": [dataclasses.asdict(result) for result in generated.rounds],
         "ended": list(generated.ended),
         "usage": generated.usage._asdict(),
-        "versions": {name: _version(name) for name in ("leed_jax", "jax", "jaxmarl")},
+        "versions": {name: versions.installed(name) for name in ("leed_jax", "jax", "jaxmarl")},
     }
     return json.loads(json.dumps(found, default=str))
 
 
 # ---------------------------------------------------------------------------------- parts
-
-
-def _require_episodes(num_episodes: int) -> None:
-    if num_episodes < 1:
-        raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None  # run from a checkout that is not installed
 
 
 def _folded(seed: int, purpose: int) -> Key[Array, ""]:

@@ -141,7 +141,7 @@ def expert_loss(
     if config.expert.labels != "visited":
         log_prob = categorical.select(predictions.expert_log_probs, expert.action)
         parts.append(-masked_mean(log_prob, expert.weight))
-    if config.expert.labels != "demonstrations" and batch is not None:
+    if config.expert.labels != "demonstrations":
         log_prob = categorical.select(predictions.log_probs, batch.label)
         parts.append(-masked_mean(log_prob, batch.label_weight))
     return jnp.stack(parts).mean()

@@ -31,8 +31,8 @@ def data(demos: Demonstrations | None, config: TrainConfig) -> Data:
     if demos is None:
         return Data(None, None)
     if config.network.kind == "mlp":
-        return Data(jax.tree.map(jnp.asarray, demos.rows(config.expert.weighting)), None)
-    return Data(None, jax.tree.map(jnp.asarray, demos.episodes(config.expert.weighting)))
+        return Data(demos.rows(config.expert.weighting), None)
+    return Data(None, demos.episodes(config.expert.weighting))
 
 
 class Material(NamedTuple):

@@ -44,11 +44,14 @@ class TrainResult:
         """Environment steps of all seeds per second of training."""
         return len(self.seeds) * self.env_steps / max(self.train_seconds, 1e-9)
 
+    def curve(self, name: str = "team_return") -> Float[np.ndarray, "S V"]:
+        """All V evaluations of every seed: "team_return", or a success metric."""
+        values = [line[name] if name in line else line["success"][name] for line in self.history]
+        return np.array(values, np.float64).reshape(-1, len(self.seeds)).T
+
     def final(self, name: str = "team_return") -> Float[np.ndarray, "S"]:
-        """The last evaluation of every seed: "team_return", or a success metric."""
-        last = self.history[-len(self.seeds) :]
-        values = [line[name] if name in line else line["success"][name] for line in last]
-        return np.array(values, np.float64)
+        """The last evaluation of every seed."""
+        return self.curve(name)[:, -1]
 
     @property
     def best_seed(self) -> int:
@@ -116,10 +119,7 @@ def evaluate(
       ValueError: the result is of another environment; the message names the field.
     """
     env = scenario if isinstance(scenario, ArrayEnv) else scenario.env
-    for name, wanted in env.spec._asdict().items():
-        found = getattr(result.spec, name)
-        if found != wanted:
-            raise ValueError(f"result: {name} is {found!r}, the environment has {wanted!r}")
+    result.spec.require(env.spec, "result")
     actor = networks.make_actor(result.config.network, env.spec)
     keys = evaluation.evaluation_keys(seed, num_episodes)
     play = jax.jit(jax.vmap(lambda params: evaluation.score(env, actor, params, keys)))
