@@ -120,10 +120,8 @@ def as_policy(guide: Expert) -> Policy:
     def act(carry: Any, state: State, time_step: TimeStep, key: Key[Array, ""]) -> Any:
         del key
         action, memory = guide.label(state, carry[1])
-        mask = time_step.action_mask
-        # Not take_along_axis: outside the mask it reads True, and negative actions wrap around.
-        legal = (mask & jax.nn.one_hot(action, mask.shape[-1], dtype=bool)).any(-1)
-        return (legal, memory), jnp.where(legal, action, mask.argmax(-1))
+        legal = time_step.allows(action)
+        return (legal, memory), jnp.where(legal, action, time_step.action_mask.argmax(-1))
 
     return Policy(init, act)
 

@@ -15,6 +15,7 @@ Everything here is a ``NamedTuple``: with shape checks on they pass through ``ev
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -95,6 +96,14 @@ class TimeStep(NamedTuple):
     def over(self) -> Bool[Array, ""]:
         """Whether the episode ended with this step."""
         return self.truncated | self.terminated.all()
+
+    def allows(self, action: Int[Array, "*b N"]) -> Bool[Array, "*b N"]:
+        """Which agents may take their action; never one that is no action at all.
+
+        Not by ``take_along_axis``: it reads True outside the mask, and negatives wrap around.
+        """
+        chosen = jax.nn.one_hot(action, self.action_mask.shape[-1], dtype=bool)
+        return (self.action_mask & chosen).any(-1)
 
 
 class Measure(NamedTuple):

@@ -174,7 +174,9 @@ def _label(expert: Expert | None, now: Situation, decision: Bool[Array, "E N"]) 
     if expert is None:
         return jnp.zeros(decision.shape, jnp.int32), jnp.zeros_like(decision), ()
     label, memory = jax.vmap(expert.label)(now.state, now.memory)
-    return label, decision & categorical.select(now.time_step.action_mask, label), memory
+    labelled = decision & now.time_step.allows(label)
+    # A number that is no action would make the loss of its row NaN, whatever the row's weight.
+    return jnp.where(labelled, label, 0), labelled, memory
 
 
 def values(

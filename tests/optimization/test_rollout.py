@@ -61,6 +61,22 @@ def test_visited_states_carry_the_experts_label_where_it_is_legal(collected):
     assert (np.asarray(rows.label)[wanted] == line_world.RIGHT).all()
 
 
+@pytest.mark.parametrize("what", ["beyond", "negative"])
+def test_labels_that_are_no_action_are_left_out(what):
+    # The experts of this plan give the numbers 7 and -1, of three actions.
+    scenario = line_world.scenario()
+    actor = networks.make_actor(NetworkConfig(hidden_sizes=(4,)), scenario.env.spec)
+    params = jax.jit(actor.init)(jax.random.key(0))
+    expert = execution.make_expert(scenario, line_world.plan(line_world.do(what)))
+    begun = rollout.begin(scenario.env, actor, jax.random.key(1), NUM_ENVS, expert)
+    _, rows, _ = rollout.collect(
+        scenario.env, actor, params, begun, jax.random.key(2), steps=3, expert=expert
+    )
+    assert not np.asarray(rows.labelled)[..., 0].any()
+    np.testing.assert_array_equal(np.asarray(rows.label)[..., 0], 0)
+    assert np.asarray(rows.labelled)[..., 1].all()  # bob's plan is sound
+
+
 def test_finished_episodes_are_counted_with_their_team_return(collected):
     _, rows, finished = collected
     whole = 2 * PERIOD
