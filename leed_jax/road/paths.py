@@ -1,0 +1,140 @@
+"""Shortest paths under turn rules: on the graph whose nodes are links."""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import dijkstra, yen
+
+from leed_jax.road.network import RoadNetwork
+
+
+def next_links(network: RoadNetwork) -> Int[np.ndarray, "P D"]:
+    """Where a vehicle may go from a place, -1 beyond the last possibility.
+
+    The P = L + V places: having come over link l (row l), or starting at node v (row L + v). Slot
+    s of a node is the s-th link that leaves it, in the order of links, whatever is forbidden.
+    U-turns are possible only where there is no other way on.
+    """
+    count, width = network.num_links, network.out_degree
+    slots = np.full((network.num_nodes, width), -1)
+    used = np.zeros(network.num_nodes, int)
+    for link in range(count):
+        node = network.tail[link]
+        slots[node, used[node]] = link
+        used[node] += 1
+    table = np.concatenate([slots[network.head], slots])
+    uturn = np.zeros(table.shape, bool)
+    uturn[:count] = (table[:count] >= 0) & (network.head[table[:count]] == network.tail[:, None])
+    forbidden = np.zeros(table.shape, bool)
+    for before, after in network.forbidden:
+        forbidden[before] |= table[before] == after
+    allowed = (table >= 0) & ~forbidden & ~uturn
+    if network.passable is not None:
+        allowed[:count] &= network.passable[network.head][:, None]
+    only_back = ~allowed.any(1, keepdims=True) & uturn & ~forbidden
+    return np.where(allowed | only_back, table, -1)
+
+
+def line_graph(network: RoadNetwork) -> csr_matrix:
+    """[L, L]: the free-flow time of the second link where it may follow the first."""
+    table = next_links(network)[: network.num_links]
+    before, slot = np.nonzero(table >= 0)
+    after = table[before, slot]
+    size = (network.num_links, network.num_links)
+    return csr_matrix(coo_matrix((network.free_flow_time[after], (before, after)), size))
+
+
+def time_from_link(
+    network: RoadNetwork, destinations: Int[np.ndarray, "Z"]
+) -> Float[np.ndarray, "L Z"]:
+    """Free-flow seconds from entering a link to arriving at each destination; inf: no way."""
+    count, times = network.num_links, network.free_flow_time
+    graph = line_graph(network).tocoo()
+    last, zone = np.nonzero(network.head[:, None] == destinations)
+    # Backwards: from a destination over its last links; an edge costs the link that it leads to.
+    rows = np.concatenate([count + zone, graph.col])
+    columns = np.concatenate([last, graph.row])
+    size = count + len(destinations)
+    backwards = csr_matrix(coo_matrix((times[columns], (rows, columns)), (size, size)))
+    found = dijkstra(backwards, indices=count + np.arange(len(destinations)))
+    return np.asarray(found)[:, :count].T
+
+
+def time_from_node(
+    network: RoadNetwork, destinations: Int[np.ndarray, "Z"]
+) -> Float[np.ndarray, "V Z"]:
+    """Free-flow seconds from a start at a node to each destination; 0 at the destination."""
+    entering = time_from_link(network, destinations)
+    best = np.full((network.num_nodes, len(destinations)), np.inf)
+    np.minimum.at(best, network.tail, entering)
+    best[destinations, np.arange(len(destinations))] = 0.0
+    return best
+
+
+def require_reachable(network: RoadNetwork) -> None:
+    """Raises ``ValueError`` naming the first row of demand that no route serves."""
+    demand = network.demand
+    if not len(demand.trips):
+        return
+    zones, index = np.unique(demand.destination, return_inverse=True)
+    reach = np.isfinite(time_from_node(network, zones))[demand.origin, index]
+    if not reach.all():
+        row = int(np.argmin(reach))
+        raise ValueError(
+            f"network {network.name}: demand row {row}: node "
+            f"{network.nodes[demand.destination[row]]} cannot be reached from "
+            f"{network.nodes[demand.origin[row]]} under the turn rules"
+        )
+
+
+def shortest_routes(
+    network: RoadNetwork, origin: int, destination: int, count: int
+) -> list[tuple[int, ...]]:
+    """The ``count`` fastest routes at free flow as sequences of links, fastest first.
+
+    A route passes no node twice. Fewer are returned where there are fewer.
+
+    Raises:
+      ValueError: there is no route at all.
+    """
+    links, times = network.num_links, network.free_flow_time
+    graph = line_graph(network).tocoo()
+    first = np.flatnonzero(network.tail == origin)
+    last = np.flatnonzero(network.head == destination)
+    source, sink = links, links + 1
+    # A step to the sink must weigh something: zeros are no edges of a sparse matrix.
+    nothing = 1e-9
+    rows = np.concatenate([graph.row, np.full(len(first), source), last])
+    columns = np.concatenate([graph.col, first, np.full(len(last), sink)])
+    weights = np.concatenate([times[graph.col], times[first], np.full(len(last), nothing)])
+    keep = (network.head[np.minimum(rows, links - 1)] != destination) | (columns == sink)
+    keep |= rows == source
+    whole = csr_matrix(coo_matrix((weights[keep], (rows[keep], columns[keep])), (links + 2,) * 2))
+    asked = count
+    while True:
+        lengths, before = yen(whole, source, sink, asked, return_predecessors=True)
+        routes = [_follow(row, source, sink) for row in before]
+        simple = [route for route in routes if _simple(network, route)]
+        if len(simple) >= count or len(lengths) < asked:
+            break
+        asked *= 2
+    if not simple:
+        raise ValueError(
+            f"network {network.name}: no route from node {network.nodes[origin]} to "
+            f"{network.nodes[destination]}"
+        )
+    return simple[:count]
+
+
+def _follow(before: Int[np.ndarray, "Q"], source: int, sink: int) -> tuple[int, ...]:
+    """The links between source and sink, from a row of predecessors."""
+    route, now = [], int(before[sink])
+    while now != source:
+        route.append(now)
+        now = int(before[now])
+    return tuple(reversed(route))
+
+
+def _simple(network: RoadNetwork, route: tuple[int, ...]) -> bool:
+    nodes = [network.tail[route[0]], *network.head[list(route)]]
+    return len(set(nodes)) == len(nodes)
