@@ -38,9 +38,11 @@ def _parameter_type(parameter: Parameter) -> Any:
 @functools.cache
 def _answer_model(vocabulary: Vocabulary, plan_names: tuple[str, ...]) -> type[pydantic.BaseModel]:
     """The pydantic model of a whole answer: the one source of schema and check."""
-    limit = pydantic.Field(default=None, ge=1, le=vocabulary.horizon)
-    ends: dict[str, Any] = {"max_steps": (int | None, limit)}
-    if vocabulary.conditions:
+    ends: dict[str, Any] = {}
+    if vocabulary.timed:
+        limit = pydantic.Field(default=None, ge=1, le=vocabulary.horizon)
+        ends["max_steps"] = (int | None, limit)
+    if vocabulary.timed and vocabulary.conditions:
         condition: Any = Literal[tuple(condition.name for condition in vocabulary.conditions)]
         ends["until"] = (condition | None, None)
     commands = [
@@ -56,7 +58,8 @@ def _answer_model(vocabulary: Vocabulary, plan_names: tuple[str, ...]) -> type[p
     if len(commands) > 1:
         instruction = Annotated[instruction, pydantic.Field(discriminator="command")]
     length = pydantic.Field(min_length=1, max_length=vocabulary.max_instructions)
-    agent = _strict("AgentPlan", instructions=(list[instruction], length), repeat=(bool, False))
+    again: dict[str, Any] = {"repeat": (bool, False)} if vocabulary.timed else {}
+    agent = _strict("AgentPlan", instructions=(list[instruction], length), **again)
     plan = _strict("Plan", **{name: (agent, ...) for name in vocabulary.agents})
     plans = _strict("Plans", **{name: (plan, ...) for name in plan_names})
     comment = pydantic.Field(default="", max_length=4000)
@@ -142,7 +145,10 @@ def _explain(
         # With a single command there is no union, and pydantic leaves its tag out of the path.
         if path[3:4] == ["instructions"] and len(path) > 5 and len(vocabulary.commands) == 1:
             path.insert(5, vocabulary.commands[0].name)
-        allowed = ", ".join(_names_allowed(path, vocabulary, plan_names))
+        if fault["type"] == "literal_error":
+            allowed = _values_allowed(path, vocabulary)
+        else:
+            allowed = _names_allowed(path, vocabulary, plan_names)
         lines.append(f"- {_place(path)}: {_fault(fault, allowed)}")
     if len(faults) > MAX_REPORTED_ERRORS:
         lines.append(f"- and {len(faults) - MAX_REPORTED_ERRORS} more")
@@ -168,28 +174,48 @@ def _names_allowed(
     path: Sequence[int | str], vocabulary: Vocabulary, plan_names: Sequence[str]
 ) -> Sequence[str]:
     """What the last name of ``path`` could have been."""
-    by_depth = (("comment", "plans"), plan_names, vocabulary.agents, ("instructions", "repeat"))
+    of_agent = ("instructions", "repeat") if vocabulary.timed else ("instructions",)
+    by_depth = (("comment", "plans"), plan_names, vocabulary.agents, of_agent)
     if len(path) <= len(by_depth):
         return by_depth[max(len(path), 1) - 1]
     if len(path) == 5:
         return [command.name for command in vocabulary.commands]
-    ends = ("until", "max_steps") if vocabulary.conditions else ("max_steps",)
+    ends: tuple[str, ...] = ()
+    if vocabulary.timed:
+        ends = ("until", "max_steps") if vocabulary.conditions else ("max_steps",)
     for command in vocabulary.commands:
         if command.name in path[5:6]:
             return ("command", *(parameter.name for parameter in command.parameters), *ends)
     return ()
 
 
-def _fault(fault: Any, allowed: str) -> str:
+def _values_allowed(path: Sequence[int | str], vocabulary: Vocabulary) -> Sequence[str]:
+    """The values of the field that ``path`` ends at, if it is one with named values."""
+    if path[-1:] == ["until"]:
+        return [condition.name for condition in vocabulary.conditions]
+    for command in vocabulary.commands:
+        for parameter in command.parameters:
+            if path[5:] == [command.name, parameter.name] and isinstance(parameter, Choice):
+                return parameter.options
+    return ()
+
+
+def _fault(fault: Any, names: Sequence[str]) -> str:
+    """A fault in words; ``names`` are those that were allowed in its place."""
     kind, context = fault["type"], fault.get("ctx", {})
+    allowed = instructions.listed(names)
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
         return f"is not a known name here; allowed: {allowed}"
     if kind == "union_tag_invalid":
-        return f"unknown command {_quote(context['tag'])}; allowed: {context['expected_tags']}"
+        tags = instructions.listed([repr(name) for name in names])
+        return f"unknown command {_quote(context['tag'])}; allowed: {tags}"
     if kind == "union_tag_not_found":
         return f"has no 'command'; allowed: {allowed}"
     if kind == "json_invalid":
         return f"is not JSON: {context['error']}"
+    if kind == "literal_error" and len(names) > instructions.MAX_LISTED:
+        # pydantic's own message names every value.
+        return f"must be one of {allowed} (got {_quote(fault['input'])})"
     return f"{fault['msg']} (got {_quote(fault['input'])})"

@@ -23,6 +23,11 @@ ANY_EPISODE = "any_episode"
 
 OP, FIRST_ARGUMENT = 0, 1
 
+MAX_LISTED = 16
+"""A message lists what was allowed up to this many values; of more it shows the first few."""
+SHOWN_OF_MANY = 8
+"""Values that a message shows where there are too many to list."""
+
 
 class Choice(NamedTuple):
     """A parameter with named values."""
@@ -30,6 +35,8 @@ class Choice(NamedTuple):
     name: str
     options: tuple[str, ...]
     meaning: str
+    shown: str | None = None
+    """Says in the prompt which values there are, where listing them all would take too long."""
 
 
 class Number(NamedTuple):
@@ -78,6 +85,9 @@ class Vocabulary(NamedTuple):
     """Upper bound of ``max_steps``."""
     max_instructions: int = 16
     """L, per agent."""
+    timed: bool = True
+    """Instructions may have ``until`` and ``max_steps``, and agents ``repeat``; if not, neither
+    prompt nor answers hold them, and every end of an instruction is its command's own."""
 
     @property
     def num_arguments(self) -> int:
@@ -136,7 +146,7 @@ def from_mapping(plans: Mapping[str, Any]) -> dict[str, Plan]:
                     )
                     for item in agent_plan["instructions"]
                 ),
-                repeat=agent_plan["repeat"],
+                repeat=agent_plan.get("repeat", False),
             )
             for agent, agent_plan in plan.items()
         }
@@ -144,8 +154,13 @@ def from_mapping(plans: Mapping[str, Any]) -> dict[str, Plan]:
     }
 
 
-def to_mapping(plan: Plan) -> dict[str, Any]:
-    """The JSON form of a plan, as an answer holds it; absent ends are left out."""
+def to_mapping(plan: Plan, *, timed: bool = True) -> dict[str, Any]:
+    """The JSON form of a plan, as an answer holds it; absent ends are left out.
+
+    Args:
+      plan: an `AgentPlan` per agent.
+      timed: `Vocabulary.timed`; without it there is no ``repeat``.
+    """
     return {
         agent: {
             "instructions": [
@@ -157,7 +172,7 @@ def to_mapping(plan: Plan) -> dict[str, Any]:
                 }
                 for item in agent_plan.instructions
             ],
-            "repeat": agent_plan.repeat,
+            **({"repeat": agent_plan.repeat} if timed else {}),
         }
         for agent, agent_plan in plan.items()
     }
@@ -168,6 +183,7 @@ def encode(plans: Sequence[Plan], vocabulary: Vocabulary) -> EncodedPlans:
 
     ``op`` is the command's index, a `Choice` its option's index, a `Number` its multiple of the
     resolution, ``until`` the condition's index plus one (0: none), ``max_steps`` 0 for no limit.
+    The last three are 0 throughout for a vocabulary that is not timed.
 
     Raises:
       ValueError: names plan, agent and position of what the vocabulary does not hold.
@@ -181,6 +197,8 @@ def encode(plans: Sequence[Plan], vocabulary: Vocabulary) -> EncodedPlans:
             raise ValueError(f"plan {p}: agents must be {vocabulary.agents}, differs in {unknown}")
         for n, agent in enumerate(vocabulary.agents):
             instructions = plan[agent].instructions
+            if plan[agent].repeat and not vocabulary.timed:
+                raise ValueError(f"plan {p}, {agent}: this vocabulary has no repeat")
             if not 1 <= len(instructions) <= vocabulary.max_instructions:
                 raise ValueError(
                     f"plan {p}, {agent}: 1 to {vocabulary.max_instructions} instructions are "
@@ -208,6 +226,9 @@ def _encode_row(instruction: Instruction, vocabulary: Vocabulary) -> list[int]:
         )
     codes = [_encode_argument(p, instruction.arguments[p.name]) for p in command.parameters]
     codes += [0] * (vocabulary.num_arguments - len(codes))
+    ends = (instruction.until, instruction.max_steps)
+    if not vocabulary.timed and ends != (None, None):
+        raise ValueError("this vocabulary has neither until nor max_steps")
     until = 0
     if instruction.until is not None:
         until = 1 + _index(instruction.until, [c.name for c in vocabulary.conditions], "until")
@@ -229,8 +250,15 @@ def _encode_argument(parameter: Parameter, value: str | float) -> int:
 
 def _index(value: str, allowed: Sequence[str], name: str) -> int:
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+        raise ValueError(f"{name} must be one of {listed(allowed)}; got {value!r}")
     return list(allowed).index(value)
+
+
+def listed(values: Sequence[str]) -> str:
+    """``values`` with commas between them; of very many only the first, and how many more."""
+    if len(values) <= MAX_LISTED:
+        return ", ".join(values)
+    return f"{', '.join(values[:SHOWN_OF_MANY])} and {len(values) - SHOWN_OF_MANY} more"
 
 
 def decode(encoded: EncodedPlans, vocabulary: Vocabulary) -> list[Plan]:

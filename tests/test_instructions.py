@@ -36,6 +36,11 @@ VOCABULARY = Vocabulary(
     max_instructions=4,
 )
 WAIT_PLAN = AgentPlan((Instruction("Wait"),))
+UNTIMED = VOCABULARY._replace(timed=False)
+HOUSES = tuple(f"h{number}" for number in range(300))
+STREET = VOCABULARY._replace(
+    commands=(Command("Visit", "go there", (Choice("house", HOUSES, "where to"),)), WAIT)
+)
 
 
 def go(place: str = "home", speed: float = 0.0, **ends: Any) -> Instruction:
@@ -137,6 +142,32 @@ def test_encoding_refuses_missing_agents_and_wrong_numbers_of_instructions():
             instructions.encode([plan], VOCABULARY)
 
 
+def test_without_times_the_last_columns_are_zero_and_nothing_else_is_taken():
+    plain = {"ann": AgentPlan((go("lake", 0.35), Instruction("Wait"))), "bob": WAIT_PLAN}
+    encoded = instructions.encode([plain], UNTIMED)
+    expected = np.zeros((1, 2, 4, 6), int)
+    expected[0, 0, 0] = [0, 2, 7, 0, 0, 0]
+    expected[0, 0, 1] = expected[0, 1, 0] = [1, 0, 0, 0, 0, 0]
+    np.testing.assert_array_equal(encoded.rows, expected)
+    assert instructions.decode(encoded, UNTIMED) == [plain]
+    for wrong, told in (
+        (AgentPlan((go(max_steps=3),)), "plan 0, ann, instruction 1: .* neither until nor max_s"),
+        (AgentPlan((go(until="rain"),)), "plan 0, ann, instruction 1: .* neither until nor max_s"),
+        (AgentPlan((go(),), repeat=True), "plan 0, ann: this vocabulary has no repeat"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            instructions.encode([{**plain, "ann": wrong}], UNTIMED)
+
+
+def test_long_lists_of_what_is_allowed_are_cut():
+    assert instructions.listed([]) == "" and instructions.listed("ab") == "a, b"
+    assert instructions.listed("abcdefghijklmnop") == ", ".join("abcdefghijklmnop")
+    assert instructions.listed("abcdefghijklmnopq") == "a, b, c, d, e, f, g, h and 9 more"
+    plan = {"ann": AgentPlan((Instruction("Visit", {"house": "x"}),)), "bob": WAIT_PLAN}
+    with pytest.raises(ValueError, match=r"house must be one of h0, .*, h7 and 292 more; got 'x'"):
+        instructions.encode([plan], STREET)
+
+
 # ---------------------------------------------------------------------------------- parsing
 
 
@@ -200,6 +231,47 @@ def test_a_rejection_of_a_single_command_vocabulary_names_the_field():
     bob = {"instructions": [{"command": "Go", "place": "home", "speed": 0}]}
     text = answer({"instructions": [{"command": "Go", "place": "moon", "speed": 0}]}, bob)
     assert f"{FIRST}, command Go, field place: Input should be 'home'" in rejection(text, only_go)
+
+
+def test_a_rejection_names_the_first_of_many_values():
+    cut = "h0, h1, h2, h3, h4, h5, h6, h7 and 292 more"
+    wrong = answer({"instructions": [{"command": "Visit", "house": "lake"}]})
+    told = f"{FIRST}, command Visit, field house: must be one of {cut} (got 'lake')"
+    assert rejection(wrong, STREET) == f"The answer is not valid:\n- {told}"
+    crowd = VOCABULARY._replace(commands=(WAIT,), agents=HOUSES)
+    plan = {"instructions": [{"command": "Wait"}]}
+    wrong = json.dumps({"plans": {"any_episode": dict.fromkeys((*HOUSES, "eve"), plan)}})
+    told = f"plan 'any_episode', eve: is not a known name here; allowed: {cut}"
+    assert rejection(wrong, crowd) == f"The answer is not valid:\n- {told}"
+    busy = STREET._replace(commands=tuple(Command(house, "") for house in HOUSES[:20]))
+    cut = "'h0', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'h7' and 12 more"
+    wrong = answer({"instructions": [{"command": "Fly"}]})
+    assert f"unknown command 'Fly'; allowed: {cut}\n" in rejection(wrong, busy)
+
+
+def test_every_one_of_many_values_is_in_the_schema_and_accepted():
+    fields = answers.json_schema(STREET, ["x"])["$defs"]["Visit"]["properties"]
+    assert fields["house"]["enum"] == list(HOUSES)
+    text = answer({"instructions": [{"command": "Visit", "house": "h299"}]})
+    (plan,) = answers.parse(text, STREET).values()
+    assert plan["ann"].instructions[0].arguments == {"house": "h299"}
+
+
+def test_answers_without_times_hold_none():
+    text = answer({"instructions": [{"command": "Wait"}]})
+    (plan,) = answers.parse(text, UNTIMED).values()
+    assert plan == {"ann": WAIT_PLAN, "bob": WAIT_PLAN}
+    assert instructions.to_mapping(plan, timed=False) == json.loads(text)["plans"]["any_episode"]
+    place = "plan 'any_episode', ann"
+    for agent, told in (
+        ({"instructions": [{"command": "Wait", "max_steps": 2}]}, "max_steps: is not a known"),
+        ({"instructions": [{"command": "Wait", "until": None}]}, "until: is not a known name"),
+    ):
+        found = rejection(answer(agent), UNTIMED)
+        assert f"{place}, instruction 1, command Wait, field {told}" in found
+        assert found.endswith("allowed: command")
+    found = rejection(answer({"instructions": [{"command": "Wait"}], "repeat": False}), UNTIMED)
+    assert f"{place}, field repeat: is not a known name here; allowed: instructions" in found
 
 
 def test_numbers_written_as_text_and_the_like_are_refused():
@@ -294,6 +366,12 @@ def test_the_schema_states_every_limit():
         {"type": "string", "enum": ["night", "rain"]},
         {"type": "null"},
     ]
+
+
+def test_the_schema_without_times_has_none():
+    schema = answers.json_schema(UNTIMED, ["x"])["$defs"]
+    assert list(schema["AgentPlan"]["properties"]) == ["instructions"]
+    assert list(schema["Go"]["properties"]) == ["command", "place", "speed"]
 
 
 def test_a_parameter_may_be_called_like_a_word_of_json_schema():

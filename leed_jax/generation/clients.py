@@ -44,6 +44,9 @@ class Client(Protocol):
     async def ask(self, request: Request, round: int, conversation: int) -> Answer:
         """The answer to ``request``, question ``round`` (from 1) of ``conversation`` (from 0).
 
+        A large team is asked in groups, each of which has its own question in the same round:
+        ``request.group`` (from 0) of ``request.groups``.
+
         Raises:
           GenerationError: there is none; the conversation ends.
         """
@@ -57,15 +60,22 @@ class RoundResult:
     conversation: int
     round: int
     team_return: float | None
-    """Mean over the scored episodes; None for a rejected answer."""
+    """Mean over the scored episodes; None for an answer that was not executed in this round: a
+    rejected one, or that of a group which has to wait for the others."""
     rejection: str | None
     """Why the answer was rejected."""
+    group: int | None = None
+    """Which agents were asked, from 0, where the team is asked in several groups."""
 
     def __str__(self) -> str:
         place = f"conversation {self.conversation}, round {self.round}"
-        if self.rejection is None:
-            return f"{place}: team return {self.team_return:.2f}"
-        return f"{place}: {self.rejection}"
+        if self.group is not None:
+            place += f", group {self.group}"
+        if self.rejection is not None:
+            return f"{place}: {self.rejection}"
+        if self.team_return is None:
+            return f"{place}: valid, kept until the other groups' answers are"
+        return f"{place}: team return {self.team_return:.2f}"
 
 
 class GenerationError(RuntimeError):

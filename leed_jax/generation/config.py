@@ -13,7 +13,8 @@ class GenerationConfig:
     """One generation of plans; every cap is kept by this package, not by the provider."""
 
     max_rounds: int = 2
-    """Questions per conversation, those with a rejected answer included."""
+    """Questions per conversation, those with a rejected answer included; to a team that is asked
+    in groups, questions to each of them."""
     conversations: int = 1
     """Independent conversations; the best plan of all of them is kept."""
     concurrency: int = 4
@@ -29,6 +30,10 @@ class GenerationConfig:
     """Sampling temperature; None: the model's own, and nothing is sent."""
     seed: int | None = None
     """Sampling seed, for providers that take one; None: nothing is sent."""
+    max_prompt_tokens: int = 32_000
+    """A team whose first prompt is longer, by estimate (3 characters a token), is asked in the
+    fewest equal groups of agents that keep to it, if the scenario has words for groups. Prompts of
+    later rounds are longer by the previous answer and what became of it."""
     max_answer_tokens: int = 4096
     """An answer is cut there; a cut answer is a rejected round."""
     timeout_seconds: float = 120.0
@@ -49,9 +54,10 @@ class GenerationConfig:
 
     def __post_init__(self) -> None:
         at_least_one = ("max_rounds", "conversations", "concurrency", "feedback_episodes")
-        at_least_one += ("concrete_starts", "max_answer_tokens")
+        at_least_one += ("concrete_starts", "max_answer_tokens", "max_prompt_tokens")
         limits = {name: (1, 10_000) for name in at_least_one}
-        limits |= {"max_answer_tokens": (1, 1_000_000), "max_retries": (0, 20)}
+        limits |= {"max_answer_tokens": (1, 1_000_000), "max_prompt_tokens": (1, 100_000_000)}
+        limits |= {"max_retries": (0, 20)}
         limits |= {"prompt_seed": (0, 2**31 - 1), "max_total_tokens": (1, 10**12)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)

@@ -7,30 +7,31 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
+from leed_jax.episodes import Episodes
 from leed_jax.execution import Executed
 from leed_jax.instructions import Plan
-from leed_jax.scenarios import Scenario
+from leed_jax.scenarios import EVERYONE, Judgement, Scenario
 
 
 class Score(NamedTuple):
     """How good plans were."""
 
     team_return: float
-    """Mean over the episodes of the sum over agents and steps."""
+    """Mean over the episodes of the sum over agents and steps, or what the scenario counts."""
     measures: Mapping[str, float]
-    """The environment's own, with their meaning; for several plans the team return of each."""
+    """Further numbers, with their meaning; for several plans the score of each."""
     agents: Mapping[str, str]
     """Per agent, what happened."""
+    everyone: str | None = None
+    """What the scenario says about the whole team."""
 
 
 def score(scenario: Scenario, plans: Mapping[str, Plan], executed: Executed) -> Score:
     """What is told about the executed ``plans``, the order of which is their index."""
     ran = executed.episodes
-    team = np.asarray(ran.returns).sum(-1)
-    measures = {
-        f"{measure.name} ({measure.meaning})": float(np.mean(ran.measures[measure.name]))
-        for measure in scenario.env.measures
-    }
+    judged = _team_return(scenario, ran) if scenario.judge is None else scenario.judge(ran)
+    team = judged.score
+    measures = {name: float(np.mean(values)) for name, values in judged.measures.items()}
     if len(plans) > 1:
         for index, name in enumerate(plans):
             mine = executed.plan_index == index
@@ -43,7 +44,16 @@ def score(scenario: Scenario, plans: Mapping[str, Plan], executed: Executed) -> 
         agent: "; ".join(filter(None, (text, special.get(agent))))
         for agent, text in general.items()
     }
-    return Score(float(team.mean()), measures, agents)
+    return Score(float(team.mean()), measures, agents, special.get(EVERYONE))
+
+
+def _team_return(scenario: Scenario, ran: Episodes) -> Judgement:
+    """The usual judgement: the team return, and the environment's measures."""
+    measures = {
+        f"{measure.name} ({measure.meaning})": np.asarray(ran.measures[measure.name])
+        for measure in scenario.env.measures
+    }
+    return Judgement(np.asarray(ran.returns).sum(-1), measures)
 
 
 def _standing_still(values: Any, length: Int[Any, "K"], steps: int) -> Any:
@@ -69,13 +79,16 @@ def _progress(scenario: Scenario, plans: list[Plan], executed: Executed) -> dict
         mine = [plans[index][agent] for index in executed.plan_index]
         count = np.array([len(plan.instructions) for plan in mine])
         if (count == 1).all() and not any(plan.repeat for plan in mine):
-            said[agent] = "its only instruction stayed in force"
+            # Where nothing else could end it, that says nothing.
+            said[agent] = "its only instruction stayed in force" if scenario.vocabulary.timed else ""
             continue
         unstarted = (count - 1 - reached[:, n]).mean()
+        ended = f"{completed[:, n].mean():.1f} ended as finished"
+        if scenario.vocabulary.timed:
+            ended += f" or by their until, {timed_out[:, n].mean():.1f} by max_steps alone"
         said[agent] = (
             f"of its {count.mean():g} instruction{'' if (count == 1).all() else 's'}, per episode "
-            f"{completed[:, n].mean():.1f} ended as finished or by their until, "
-            f"{timed_out[:, n].mean():.1f} by max_steps alone, {unstarted:.1f} were never started"
+            f"{ended}, {unstarted:.1f} were never started"
         )
     return said
 

@@ -22,7 +22,8 @@ class Files:
     """A `clients.Client` whose answers a person puts into files.
 
     ``conversation_0_round_1.prompt.md`` is written, ``conversation_0_round_1.answer.txt`` is
-    read. A file ``model.txt`` may name the model that answered.
+    read; a team that is asked in groups has ``conversation_0_round_1_group_0.prompt.md`` and so on.
+    A file ``model.txt`` may name the model that answered.
     """
 
     source = "chat"
@@ -45,6 +46,8 @@ class Files:
           AnswersNeeded: there is no answer yet; its prompt has been written.
         """
         stem = f"conversation_{conversation}_round_{round}"
+        if request.groups > 1:
+            stem += f"_group_{request.group}"
         prompt = self.folder / f"{stem}.prompt.md"
         answer = self.folder / f"{stem}.answer.txt"
         if not answer.is_file() or not answer.stat().st_size:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from jaxtyping import Array, Key
 from leed_jax import episodes, execution, instructions, versions
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.generation import clients, display, feedback, prompts, sources, transcripts
+from leed_jax.generation.budget import Budget
 from leed_jax.generation.clients import AnswersNeeded, Client, GenerationError, RoundResult, Usage
 from leed_jax.generation.config import GenerationConfig
-from leed_jax.generation.conversations import Session, Setting
+from leed_jax.generation.groups import Question
 from leed_jax.generation.prompts import Goal, PlanKind
+from leed_jax.generation.session import Session, Setting
 from leed_jax.instructions import Plan
 from leed_jax.scenarios import Scenario
 
@@ -43,7 +45,7 @@ class Generated:
     model: str
     """That answered with the best plans."""
     request_hash: str
-    """SHA-256 of the prompt that the best plans answer."""
+    """SHA-256 of the prompt that the best plans answer, or of the prompts of all groups."""
     config: GenerationConfig
     transcripts: tuple[Path, ...] = ()
     """Files that were written."""
@@ -91,28 +93,21 @@ def generate_plans(
     config = GenerationConfig() if config is None else config
     if plans not in ("relational", "concrete"):
         raise ValueError(f"plans must be 'relational' or 'concrete', got {plans!r}")
-    keys = _start_keys(config, plans)
-    starts = _states(scenario, keys)
-
-    def render(reviews: Sequence[prompts.Review]) -> prompts.Request:
-        return prompts.request(scenario, kind=plans, goal=goal, starts=starts, reviews=reviews)
-
-    render(())  # an unknown goal is refused before anything is looked up or asked
+    keys = _start_keys(scenario, config, plans)
+    question = Question(scenario, plans, goal, _states(scenario, keys))
+    question.request()  # an unknown goal is refused before anything is looked up or asked
     wanted = transcripts.specification(scenario, plans, goal)
     client, source = sources.client(model, config, wanted, transcript)
-    conversations = sources.conversations(client, config, wanted, source, transcript)
+    conversations = sources.conversations(client, config, wanted, source, transcript, question)
     with display.show(progress, len(conversations)) as report:
         setting = Setting(
             client,
             source,
-            scenario.vocabulary,
-            render,
             lambda found: _score(scenario, found, plans, keys, config),
             config,
-            wanted,
             report,
         )
-        session = Session(setting, conversations)
+        session = Session(setting, conversations, Budget(config, source))
         session.run()
     return _result(session, scenario, plans, goal)
 
@@ -158,10 +153,13 @@ def generate_demonstrations(
         progress=progress,
     )
     if plans == "concrete":
-        keys = _start_keys(generated.config, plans)
+        keys = _start_keys(scenario, generated.config, plans)
     else:
         keys = jax.random.split(_folded(seed, _DEMONSTRATIONS), num_episodes)
-    executed = execution.execute(scenario, list(generated.plans.values()), keys)
+    # Concrete plans were made for starts that the prompt shows, and those are scored starts.
+    executed = execution.execute(
+        scenario, list(generated.plans.values()), keys, scored=plans == "concrete"
+    )
     return execution.from_executed(scenario, executed, provenance(scenario, generated, seed))
 
 
@@ -177,7 +175,10 @@ def provenance(scenario: Scenario, generated: Generated, seed: int) -> dict[str,
         "prompt_seed": generated.config.prompt_seed,
         "template_version": prompts.TEMPLATE_VERSION,
         "request_hash": generated.request_hash,
-        "plans": {name: instructions.to_mapping(plan) for name, plan in generated.plans.items()},
+        "plans": {
+            name: instructions.to_mapping(plan, timed=scenario.vocabulary.timed)
+            for name, plan in generated.plans.items()
+        },
         "rounds": [dataclasses.asdict(result) for result in generated.rounds],
         "ended": list(generated.ended),
         "usage": generated.usage._asdict(),
@@ -193,14 +194,14 @@ def _folded(seed: int, purpose: int) -> Key[Array, ""]:
     return jax.random.fold_in(jax.random.key(seed), purpose)
 
 
-def _start_keys(config: GenerationConfig, kind: PlanKind) -> Key[Array, "K"]:
+def _start_keys(scenario: Scenario, config: GenerationConfig, kind: PlanKind) -> Key[Array, "K"]:
     """Of the starts that the prompt describes; a relational plan's prompt shows one."""
-    count = config.concrete_starts if kind == "concrete" else 1
+    count = scenario.env.scored_episodes(config.concrete_starts) if kind == "concrete" else 1
     return jax.random.split(_folded(config.prompt_seed, _STARTS), count)
 
 
 def _states(scenario: Scenario, keys: Key[Array, "K"]) -> list[Any]:
-    start = jax.jit(lambda key: episodes.reset_state(scenario.env, key))
+    start = jax.jit(lambda key: episodes.reset_state(scenario.env.scored, key))
     return [start(key) for key in keys]
 
 
@@ -211,11 +212,12 @@ def _score(
     starts: Key[Array, "K"],
     config: GenerationConfig,
 ) -> feedback.Score:
-    """Executes plans on the resets of the scoring, the same for every plan."""
+    """Executes plans on the starts of the scoring, the same for every plan."""
     keys = starts
     if kind == "relational":
-        keys = jax.random.split(_folded(config.prompt_seed, _FEEDBACK), config.feedback_episodes)
-    executed = execution.execute(scenario, list(plans.values()), keys)
+        count = scenario.env.scored_episodes(config.feedback_episodes)
+        keys = jax.random.split(_folded(config.prompt_seed, _FEEDBACK), count)
+    executed = execution.execute(scenario, list(plans.values()), keys, scored=True)
     return feedback.score(scenario, plans, executed)
 
 
@@ -233,13 +235,15 @@ def _result(session: Session, scenario: Scenario, kind: PlanKind, goal: Goal) ->
         lines += [f"ended: {reason}" for reason in ended]
         where = [str(path) for path in session.transcripts]
         lines += [f"transcript: {path}" for path in where]
+        rounds = {(result.conversation, result.round) for result in session.results}
         raise GenerationError(
-            f"no valid {kind} plans for {scenario.name} after {len(session.results)} rounds\n  "
+            f"no valid {kind} plans for {scenario.name} after {len(rounds)} rounds\n  "
             + "\n  ".join(lines or ["nothing was asked"]),
             session.results,
             session.transcripts,
         )
     source = session.setting.source
+    asked = "\n\n".join(item.request.text for item in best.accepted)
     name = str(getattr(session.setting.client, "model", "unknown"))
     return Generated(
         plans=best.plans,
@@ -247,9 +251,9 @@ def _result(session: Session, scenario: Scenario, kind: PlanKind, goal: Goal) ->
         goal=goal,
         team_return=best.team_return,
         rounds=tuple(session.results),
-        usage=clients.usage(session.answers, name, _SOURCES.get(source, "custom")),
-        model=best.model,
-        request_hash=hashlib.sha256(best.request.text.encode()).hexdigest(),
+        usage=clients.usage(session.budget.answers, name, _SOURCES.get(source, "custom")),
+        model=", ".join(dict.fromkeys(item.answer.model for item in best.accepted)),
+        request_hash=hashlib.sha256(asked.encode()).hexdigest(),
         config=session.setting.config,
         transcripts=session.transcripts,
         ended=ended,

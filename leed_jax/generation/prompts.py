@@ -1,7 +1,8 @@
 """What the language model is told: environment information, commands, format, and feedback.
 
 Every prompt is self-contained: a feedback round repeats the task and the previous plan, so that
-it can be answered by a model, or a person with a chat window, that saw nothing else.
+it can be answered by a model, or a person with a chat window, that saw nothing else. A team may be
+asked in groups of agents (`groups`); a prompt is then about one group, the rest alike.
 """
 
 import json
@@ -15,6 +16,9 @@ from leed_jax.types import State
 
 TEMPLATE_VERSION = 1
 """Part of a transcript's key: raised when the wording changes what is asked for."""
+
+MAX_NAMED_AGENTS = 12
+"""The names of a larger team are not listed in the form of the answer."""
 
 PlanKind = Literal["relational", "concrete"]
 """One plan for every start of an episode, or a plan for each of several given starts."""
@@ -32,11 +36,20 @@ class Request(NamedTuple):
     """JSON schema of the answer."""
     plan_names: tuple[str, ...]
     """Plans that the answer must hold."""
+    group: int = 0
+    """Which group of the agents is asked."""
+    groups: int = 1
+    """Into how many the team is split."""
 
     @property
     def text(self) -> str:
         """The messages as one text, for people who paste it into a chat window."""
         return "\n\n".join(message["content"] for message in self.messages)
+
+    @property
+    def tokens(self) -> int:
+        """An estimate on the safe side: English has about 4 characters a token."""
+        return len(self.text) // 3
 
 
 class Review(NamedTuple):
@@ -54,6 +67,8 @@ class Review(NamedTuple):
     """Per agent, what happened."""
     best_team_return: float | None = None
     """Of all rounds so far."""
+    everyone: str | None = None
+    """What happened to the team as a whole."""
 
 
 def request(
@@ -67,7 +82,7 @@ def request(
     """The question for the next round.
 
     Args:
-      scenario: what is to be instructed.
+      scenario: what is to be instructed; for a group of agents, what its ``for_agents`` gave.
       kind: "relational", one plan for all episodes, or "concrete", one for every start.
       goal: a key of ``scenario.advice``.
       starts: given starts of episodes; for a relational plan the first serves as an example.
@@ -90,7 +105,8 @@ def request(
         ("Answer", _format(scenario, names)),
     ]
     if reviews:
-        sections.append(("Your previous answer", _review(reviews[-1], len(reviews))))
+        timed = scenario.vocabulary.timed
+        sections.append(("Your previous answer", _review(reviews[-1], len(reviews), timed=timed)))
     system = (
         "You write instructions for a team of agents. They are carried out by a program, in the "
         "real environment. Everything you need is in this text: use no tools and look nothing up. "
@@ -105,11 +121,11 @@ def _episodes(
     scenario: Scenario, kind: PlanKind, starts: Sequence[State], names: Sequence[str]
 ) -> str:
     if kind == "relational":
-        text = (
+        text = scenario.plan_request or (
             "Write one plan. It is carried out unchanged in thousands of episodes with different "
-            "starts, so it must make sense in all of them."
+            "starts, so it must make sense in all of them. An example of a start:"
         )
-        return f"{text} An example of a start:\n{scenario.describe(starts[0])}"
+        return f"{text}\n{scenario.describe(starts[0])}"
     described = [
         f"{name}:\n{scenario.describe(start)}" for name, start in zip(names, starts, strict=True)
     ]
@@ -120,7 +136,9 @@ def _episodes(
 def _command(command: Command) -> str:
     lines = [f"- {command.name}: {command.meaning}."]
     for parameter in command.parameters:
-        if isinstance(parameter, Choice):
+        if isinstance(parameter, Choice) and parameter.shown is not None:
+            allowed = parameter.shown
+        elif isinstance(parameter, Choice):
             allowed = "one of " + ", ".join(f'"{option}"' for option in parameter.options)
         else:
             allowed = (
@@ -133,38 +151,49 @@ def _command(command: Command) -> str:
 
 def _execution(scenario: Scenario) -> str:
     vocabulary = scenario.vocabulary
-    lines = [
+    most = vocabulary.max_instructions
+    allowed = f"An agent has 1 to {most} instructions."
+    text = (
         "Every agent works through a list of its own, all agents at the same time. An instruction "
-        "ends when its command is finished; then the next one starts. The last one stays in "
-        "force, or the list starts over if the agent's repeat is true. Every instruction may also "
-        "have:",
+        "ends when its command is finished; then the next one starts. The last one stays in force"
+    )
+    if not vocabulary.timed:
+        return f"{text}.\n{'An agent has 1 instruction.' if most == 1 else allowed}"
+    lines = [
+        f"{text}, or the list starts over if the agent's repeat is true. Every instruction may "
+        "also have:",
         f"- max_steps, a whole number from 1 to {vocabulary.horizon}: it ends after so many steps "
         "at the latest.",
     ]
     if vocabulary.conditions:
         lines.append("- until: it ends when this is true, instead of when it is finished. One of:")
         lines += [f'  - "{c.name}": {c.meaning}.' for c in vocabulary.conditions]
-    lines.append(f"An agent has 1 to {vocabulary.max_instructions} instructions.")
-    return "\n".join(lines)
+    return "\n".join([*lines, allowed])
 
 
 def _format(scenario: Scenario, names: Sequence[str]) -> str:
     vocabulary = scenario.vocabulary
     command = vocabulary.commands[-1]
     values = {p.name: p.options[0] if isinstance(p, Choice) else p.low for p in command.parameters}
-    item = {"command": command.name, **values, "max_steps": 2}
-    agents = ", ".join(f'"{agent}": ...' for agent in vocabulary.agents[1:])
-    example = json.dumps({"instructions": [item], "repeat": False})
-    plan = f'{{"{vocabulary.agents[0]}": {example}, {agents}}}'
+    timed = vocabulary.timed
+    item = {"command": command.name, **values, **({"max_steps": 2} if timed else {})}
+    example = json.dumps({"instructions": [item], **({"repeat": False} if timed else {})})
+    first, *others = vocabulary.agents
+    everyone = f": {', '.join(vocabulary.agents)}"
+    forms = [f'"{agent}": ...' for agent in others]
+    if len(vocabulary.agents) > MAX_NAMED_AGENTS:
+        everyone = f", {first} to {others[-1]}"
+        forms = [forms[0], f'and so on to "{others[-1]}": ...']
+    plan = ", ".join([f'{{"{first}": {example}', *forms]) + "}"
     plans = ", ".join(f'"{name}": {plan if i == 0 else "..."}' for i, name in enumerate(names))
     return (
         "One JSON object, of this form (the instruction only shows the form):\n"
         f'{{"comment": "your reasoning in a few sentences", "plans": {{{plans}}}}}\n'
-        f"Every plan holds every agent: {', '.join(vocabulary.agents)}."
+        f"Every plan holds every agent{everyone}."
     )
 
 
-def _review(review: Review, round_number: int) -> str:
+def _review(review: Review, round_number: int, *, timed: bool) -> str:
     """The last answer and what happened, for the model to improve on."""
     if review.rejection is not None:
         shown = review.answer if len(review.answer) <= 2000 else review.answer[:2000] + " [cut]"
@@ -174,7 +203,9 @@ def _review(review: Review, round_number: int) -> str:
             "Give a whole, valid answer."
         )
     assert review.plans is not None and review.measures is not None and review.agents is not None
-    plans = {name: instructions.to_mapping(plan) for name, plan in review.plans.items()}
+    plans = {
+        name: instructions.to_mapping(plan, timed=timed) for name, plan in review.plans.items()
+    }
     lines = [
         f"Answer {round_number} was carried out:",
         json.dumps({"plans": plans}),
@@ -185,6 +216,7 @@ def _review(review: Review, round_number: int) -> str:
             else f" (the best of your answers so far: {review.best_team_return:.1f})."
         ),
         *(f"- {name}: {value:.2f}" for name, value in review.measures.items()),
+        *([review.everyone] if review.everyone else []),
         *(f"- {agent}: {text}" for agent, text in review.agents.items()),
         "Improve on it where you can, and give the whole answer again.",
     ]

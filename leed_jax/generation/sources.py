@@ -2,10 +2,11 @@
 
 import os
 
-from leed_jax.generation import files, llm, transcripts
+from leed_jax.generation import files, groups, llm, transcripts
 from leed_jax.generation.clients import Client
 from leed_jax.generation.config import GenerationConfig
 from leed_jax.generation.conversations import Conversation
+from leed_jax.generation.groups import Question
 
 
 def client(
@@ -39,16 +40,21 @@ def conversations(
     wanted: transcripts.Specification,
     source: str,
     transcript: str | os.PathLike[str] | None,
+    question: Question,
 ) -> list[Conversation]:
     """The conversations to have, with the files that they are recorded to.
 
     Raises:
+      GenerationError: the prompt is too long even for single agents, or the scenario cannot be
+        asked in the groups that were recorded.
       ValueError: ``transcript`` is a file where a folder is needed.
     """
     if isinstance(answering, transcripts.Replay):
         # All that was recorded is played, whatever the settings say about asking.
-        played = enumerate(answering.conversations)
-        return [Conversation(index, len(item.rounds), None) for index, item in played]
+        return [
+            Conversation(index, wanted, item.last_round, None, groups.parts(question, item.groups))
+            for index, item in enumerate(answering.conversations)
+        ]
     folder = transcript
     if folder is None:
         own = answering.folder if isinstance(answering, files.Files) else None
@@ -56,4 +62,8 @@ def conversations(
     paths = [
         transcripts.new_path(folder, wanted, index, source) for index in range(config.conversations)
     ]
-    return [Conversation(index, config.max_rounds, path) for index, path in enumerate(paths)]
+    count = groups.fewest(question, config.max_prompt_tokens)
+    return [
+        Conversation(index, wanted, config.max_rounds, path, groups.parts(question, count))
+        for index, path in enumerate(paths)
+    ]

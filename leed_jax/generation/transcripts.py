@@ -57,8 +57,9 @@ def _slug(text: str) -> str:
 
 
 def specification(scenario: Scenario, kind: str, goal: str) -> Specification:
-    """The key for ``scenario``, its options as JSON gives them back (tuples become lists)."""
-    options = json.loads(json.dumps(scenario.options, default=str))
+    """The key for ``scenario``: the options that its words depend on, as JSON gives them back."""
+    chosen = scenario.options if scenario.prompt_options is None else scenario.prompt_options
+    options = json.loads(json.dumps(chosen, default=str))
     return Specification(scenario.name, options, kind, goal)
 
 
@@ -85,6 +86,8 @@ class Round(_Record):
     """A question, its answer as it was given, and where that came from."""
 
     round: int = pydantic.Field(ge=1)
+    group: int = pydantic.Field(default=0, ge=0)
+    """Which group of the agents was asked."""
     prompt: list[Message]
     answer: str
     model: str
@@ -117,6 +120,8 @@ class Transcript(_Record):
     conversation: int = pydantic.Field(ge=0)
     ended: str | None = None
     """Why the conversation ended before its last round, if it did."""
+    groups: int = pydantic.Field(default=1, ge=1)
+    """Into how many the team was split."""
     rounds: list[Round]
 
     @property
@@ -126,9 +131,18 @@ class Transcript(_Record):
         key = (scenario.name, scenario.options, self.plans, self.goal, self.template_version)
         return Specification(*key)
 
+    @property
+    def last_round(self) -> int:
+        """Its number, from 1; 0 where nothing was answered."""
+        return max((kept.round for kept in self.rounds), default=0)
+
 
 def transcript(
-    wanted: Specification, conversation: int, rounds: Sequence[Round], ended: str | None = None
+    wanted: Specification,
+    conversation: int,
+    rounds: Sequence[Round],
+    ended: str | None = None,
+    groups: int = 1,
 ) -> Transcript:
     """A conversation under the key ``wanted``."""
     return Transcript(
@@ -138,6 +152,7 @@ def transcript(
         goal=wanted.goal,
         conversation=conversation,
         ended=ended,
+        groups=groups,
         rounds=list(rounds),
     )
 
@@ -259,14 +274,25 @@ class Replay:
         self.model = self.conversations[0].rounds[0].model
 
     async def ask(self, request: Request, round: int, conversation: int) -> Answer:
-        """See `clients.Client`; warns where the prompt is not the recorded one."""
-        kept = self.conversations[conversation].rounds[round - 1]
+        """See `clients.Client`; warns where the prompt is not the recorded one.
+
+        Raises:
+          GenerationError: nothing was answered there, as where a cap ended the recording.
+        """
+        place = f"conversation {conversation}, round {round}"
+        if request.groups > 1:
+            place += f", group {request.group}"
+        rounds = self.conversations[conversation].rounds
+        found = [kept for kept in rounds if (kept.round, kept.group) == (round, request.group)]
+        if not found:
+            raise GenerationError(f"{place}: no answer was recorded")
+        kept = found[0]
         before = "\n\n".join(message.content for message in kept.prompt)
         line = first_difference(before, request.text)
         if line is not None:
             warnings.warn(
-                f"conversation {conversation}, round {round}: the prompt is not the one that was "
-                f"answered (recorded by another version, or with other settings); {line}",
+                f"{place}: the prompt is not the one that was answered "
+                f"(recorded by another version, or with other settings); {line}",
                 TranscriptDriftWarning,
                 stacklevel=2,
             )

@@ -86,32 +86,20 @@ def make(
     Raises:
       ValueError: an argument out of range.
     """
-    match = KIND.fullmatch(kind)
-    if match is None:
-        raise ValueError(f"kind must be table, pairs<k> or hub<k>, got {kind!r}")
     if num_vehicles < 1:
         raise ValueError(f"num_agents must be at least 1, got {num_vehicles}")
     for field, value, least in (("demand", demand, 1e-9), ("window", window, 0.0)):
         if not (np.isfinite(value) and value >= least):
             raise ValueError(f"{field} must be at least {least:g}, got {value}")
-    if not len(network.demand.trips):
-        raise ValueError(f"network {network.name} has no demand to draw a fleet from")
     name = f"{kind}_n{num_vehicles}_s{seed}"
     found = read_shipped(network.name).get(name)
     if found is not None and (found.demand, found.window) == (demand, window):
         return _with_kappa(found, kappa)
     table = network.demand
-    trips = table.trips
-    if match.group(1) == "pairs":
-        keep = np.argsort(-trips, kind="stable")[: int(match.group(2))]
-    elif match.group(1) == "hub":
-        attracted = np.bincount(table.destination, trips, network.num_nodes)
-        hubs = np.argsort(-attracted, kind="stable")[: int(match.group(2))]
-        keep = np.flatnonzero(np.isin(table.destination, hubs))
-    else:
-        keep = np.arange(len(trips))
+    keep = demand_rows(network, kind)
     draw = np.random.default_rng(seed)
-    rows = draw.choice(keep, num_vehicles, p=trips[keep] / trips[keep].sum())
+    share = table.trips[keep] / table.trips[keep].sum()
+    rows = draw.choice(keep, num_vehicles, p=share)
     step = network.time_step
     departure = step * draw.integers(0, int(window // step) + 1, num_vehicles)
     return Fleet(
@@ -123,6 +111,23 @@ def make(
         window=window,
         kappa=kappa,
     )
+
+
+def demand_rows(network: RoadNetwork, kind: str) -> Int[np.ndarray, "R"]:
+    """Rows of the network's demand that a kind of fleet draws from, see `make`."""
+    match = KIND.fullmatch(kind)
+    if match is None:
+        raise ValueError(f"kind must be table, pairs<k> or hub<k>, got {kind!r}")
+    table = network.demand
+    if not len(table.trips):
+        raise ValueError(f"network {network.name} has no demand to draw a fleet from")
+    if match.group(1) == "pairs":
+        return np.argsort(-table.trips, kind="stable")[: int(match.group(2))]
+    if match.group(1) == "hub":
+        attracted = np.bincount(table.destination, table.trips, network.num_nodes)
+        hubs = np.argsort(-attracted, kind="stable")[: int(match.group(2))]
+        return np.flatnonzero(np.isin(table.destination, hubs))
+    return np.arange(len(table.trips))
 
 
 def require_reachable(network: RoadNetwork, fleet: Fleet) -> None:

@@ -13,7 +13,8 @@ def next_links(network: RoadNetwork) -> Int[np.ndarray, "P D"]:
 
     The P = L + V places: having come over link l (row l), or starting at node v (row L + v). Slot
     s of a node is the s-th link that leaves it, in the order of links, whatever is forbidden.
-    U-turns are possible only where there is no other way on.
+    U-turns are possible only where there is no other way on, and never at a node that may not be
+    passed: a vehicle that comes there and does not arrive is stuck.
     """
     count, width = network.num_links, network.out_degree
     slots = np.full((network.num_nodes, width), -1)
@@ -30,7 +31,9 @@ def next_links(network: RoadNetwork) -> Int[np.ndarray, "P D"]:
         forbidden[before] |= table[before] == after
     allowed = (table >= 0) & ~forbidden & ~uturn
     if network.passable is not None:
-        allowed[:count] &= network.passable[network.head][:, None]
+        closed = ~network.passable[network.head]
+        allowed[:count][closed] = False
+        uturn[:count][closed] = False
     only_back = ~allowed.any(1, keepdims=True) & uturn & ~forbidden
     return np.where(allowed | only_back, table, -1)
 
@@ -71,15 +74,20 @@ def time_from_node(
     return best
 
 
-def require_reachable(network: RoadNetwork) -> None:
-    """Raises ``ValueError`` naming the first row of demand that no route serves."""
+def unreachable_row(network: RoadNetwork) -> int | None:
+    """The first row of demand that no route serves; None: all are served."""
     demand = network.demand
     if not len(demand.trips):
-        return
+        return None
     zones, index = np.unique(demand.destination, return_inverse=True)
     reach = np.isfinite(time_from_node(network, zones))[demand.origin, index]
-    if not reach.all():
-        row = int(np.argmin(reach))
+    return None if reach.all() else int(np.argmin(reach))
+
+
+def require_reachable(network: RoadNetwork) -> None:
+    """Raises ``ValueError`` naming the first row of demand that no route serves."""
+    demand, row = network.demand, unreachable_row(network)
+    if row is not None:
         raise ValueError(
             f"network {network.name}: demand row {row}: node "
             f"{network.nodes[demand.destination[row]]} cannot be reached from "
@@ -110,20 +118,57 @@ def shortest_routes(
     keep = (network.head[np.minimum(rows, links - 1)] != destination) | (columns == sink)
     keep |= rows == source
     whole = csr_matrix(coo_matrix((weights[keep], (rows[keep], columns[keep])), (links + 2,) * 2))
-    asked = count
-    while True:
-        lengths, before = yen(whole, source, sink, asked, return_predecessors=True)
-        routes = [_follow(row, source, sink) for row in before]
-        simple = [route for route in routes if _simple(network, route)]
-        if len(simple) >= count or len(lengths) < asked:
-            break
-        asked *= 2
+    simple = _routes_within(network, whole, count, 1.5)
     if not simple:
         raise ValueError(
             f"network {network.name}: no route from node {network.nodes[origin]} to "
             f"{network.nodes[destination]}"
         )
     return simple[:count]
+
+
+def _routes_within(
+    network: RoadNetwork, whole: csr_matrix, count: int, stretch: float
+) -> list[tuple[int, ...]]:
+    """Simple routes, fastest first, from the last but one node of ``whole`` to the last one.
+
+    Looked for among the links of which some route of ``stretch`` times the shortest time makes
+    use: every route that short is there, so those that are found are the fastest. In a large
+    network that is a small part; it grows until there are ``count`` of them.
+    """
+    size = whole.shape[0]
+    source, sink = size - 2, size - 1
+    through = dijkstra(whole, indices=source) + dijkstra(whole.T.tocsr(), indices=sink)
+    best = through[sink]
+    if not np.isfinite(best):
+        return []
+    while True:
+        kept = np.flatnonzero(through <= stretch * best)
+        part = whole[kept][:, kept]
+        simple = _fastest_simple(network, part, kept, count, stretch * best)
+        if len(simple) >= count or len(kept) == np.isfinite(through).sum():
+            return simple
+        stretch = 1.5 * stretch
+
+
+def _fastest_simple(
+    network: RoadNetwork,
+    part: csr_matrix,
+    kept: Int[np.ndarray, "Q"],
+    count: int,
+    longest: float,
+) -> list[tuple[int, ...]]:
+    source, sink = len(kept) - 2, len(kept) - 1
+    asked = count
+    while True:
+        lengths, before = yen(part, source, sink, asked, return_predecessors=True)
+        within = lengths <= longest if len(kept) < network.num_links + 2 else lengths >= 0
+        routes = [_follow(row, source, sink) for row in before[within]]
+        named = [tuple(int(kept[link]) for link in route) for route in routes]
+        simple = [route for route in named if _simple(network, route)]
+        if len(simple) >= count or len(lengths) < asked or not within.all():
+            return simple
+        asked *= 2
 
 
 def _follow(before: Int[np.ndarray, "Q"], source: int, sink: int) -> tuple[int, ...]:

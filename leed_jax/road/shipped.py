@@ -8,18 +8,19 @@ import csv
 import dataclasses
 import difflib
 import importlib.resources
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from leed_jax.road import paths
+from leed_jax.road import layout, paths
 from leed_jax.road.network import BPR_COEFFICIENT, BPR_POWER, Demand, RoadNetwork
 
+WHOLE = ("from", "to", "origin", "destination", "link_in", "link_out")
+"""Columns that hold numbers of nodes and links."""
 OSM = "map data (c) OpenStreetMap contributors, ODbL 1.0"
 
 
@@ -82,6 +83,11 @@ def read_folder(folder: str | Path | Traversable, name: str) -> RoadNetwork:
     turns = _table(turns_file, ("link_in", "link_out")) if turns_file.is_file() else {}
     tail, head = (np.array(links[column]).astype(np.int64) for column in ("from", "to"))
     linear = "slope_min_per_veh_h" in links
+    _require(
+        place / "links.csv",
+        links,
+        ("free_flow_time_min",) if linear else ("free_flow_time_s", "capacity_veh_h"),
+    )
     if linear:
         time, capacity, coefficient = _linear(links)
     else:
@@ -92,9 +98,7 @@ def read_folder(folder: str | Path | Traversable, name: str) -> RoadNetwork:
     geographic = "lon" in nodes
     named = nodes.get("name", nodes["node"])
     position = (
-        np.array([nodes["lon"], nodes["lat"]], float).T
-        if geographic
-        else _layout(tail, head, time, len(named))
+        np.array([nodes["lon"], nodes["lat"]], float).T if geographic else np.zeros((len(named), 2))
     )
     network = RoadNetwork(
         name=name,
@@ -116,7 +120,7 @@ def read_folder(folder: str | Path | Traversable, name: str) -> RoadNetwork:
         geographic=geographic,
     )
     paths.require_reachable(network)
-    return network
+    return network if geographic else layout.placed(network)
 
 
 def _linear(links: Mapping[str, list[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,37 +134,35 @@ def _linear(links: Mapping[str, list[str]]) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def _table(path: Path | Traversable, columns: tuple[str, ...]) -> dict[str, list[str]]:
-    """The columns of a CSV file."""
+    """The columns of a CSV file, those named among them; numbers are checked to be numbers."""
     with path.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    missing = [column for column in columns if not rows or column not in rows[0]]
-    if missing:
-        raise ValueError(f"{path}: no rows, or no column {', '.join(missing)}")
+        reader = csv.DictReader(file)
+        rows, header = list(reader), list(reader.fieldnames or ())
+    _require(path, header, columns)
     for number, row in enumerate(rows):
         if None in row or None in row.values():
             raise ValueError(f"{path}: row {number} has another number of columns than the header")
         for column, value in row.items():
-            if column in columns or column.endswith(("_s", "_h", "_min", "_m")):
+            if column in ("node", "link") and value.strip() != str(number):
+                raise ValueError(
+                    f"{path}: row {number}: {column} must be {number}, the row's number, "
+                    f"got {value!r}"
+                )
+            if column in WHOLE and not re.fullmatch(r"\s*[0-9]+\s*", value):
+                raise ValueError(
+                    f"{path}: row {number}: {column} must be a whole number, got {value!r}"
+                )
+            if column in ("lon", "lat") or column.endswith(("_s", "_h", "_min", "_m")):
                 try:
                     float(value)
                 except ValueError:
                     raise ValueError(
                         f"{path}: row {number}: {column} must be a number, got {value!r}"
                     ) from None
-    return {column: [row[column] for row in rows] for column in rows[0]}
+    return {column: [row[column] for row in rows] for column in header}
 
 
-def _layout(tail: Any, head: Any, time: Any, count: int) -> Float[np.ndarray, "V 2"]:
-    """Places for nodes without coordinates: classical scaling of the travel times between them."""
-    apart = np.full((count, count), np.inf)
-    apart[tail, head] = time
-    apart = np.minimum(apart, apart.T)
-    np.fill_diagonal(apart, 0.0)
-    for middle in range(count):
-        apart = np.minimum(apart, apart[:, middle, None] + apart[middle])
-    apart[~np.isfinite(apart)] = apart[np.isfinite(apart)].max()
-    centre = np.eye(count) - 1 / count
-    values, vectors = np.linalg.eigh(-0.5 * centre @ np.square(apart) @ centre)
-    places = vectors[:, -2:] * np.sqrt(np.maximum(values[-2:], 0))
-    # The sign of an eigenvector is arbitrary: node 0 lies to the lower left.
-    return places * np.where(places[0] > 0, -1.0, 1.0)
+def _require(path: Path | Traversable, found: Container[str], columns: tuple[str, ...]) -> None:
+    missing = [column for column in columns if column not in found]
+    if missing:
+        raise ValueError(f"{path}: no column {', '.join(missing)}")

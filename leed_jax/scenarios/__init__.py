@@ -1,6 +1,6 @@
 """Tasks that can be instructed: an environment, and the words to instruct it.
 
-A scenario is one file of this folder that offers ``NAMES`` (``family/task``, all it can make) and
+A scenario is one module of this folder that offers ``NAMES`` (``family/task``, all it can make) and
 ``make(name, **options)``; the package's `make` finds it by name, no central list names it.
 """
 
@@ -13,10 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from leed_jax.episodes import Episodes
 from leed_jax.instructions import Vocabulary
 from leed_jax.types import ArrayEnv, Memory, State
+
+EVERYONE = "everyone"
+"""Key of a feedback's text about the whole team."""
 
 
 class Program(NamedTuple):
@@ -41,6 +45,18 @@ class Controls(NamedTuple):
     """Per command: (an agent's target, state, agent's index) -> action, finished."""
     conditions: tuple[Callable[[State, Any], Bool[Array, "N"]], ...] = ()
     """Per condition of the vocabulary: (state, targets) -> true for the agents it holds for."""
+    passed: Callable[[State, Program], Bool[Array, "N"]] | None = None
+    """Where an instruction has nothing to do, so that the next one is in force in this very step;
+    None: every instruction takes a step at least."""
+
+
+class Judgement(NamedTuple):
+    """What executed plans are worth, as the model is told."""
+
+    score: Float[np.ndarray, "K"]
+    """Per episode, high is good: plans are ranked by it."""
+    measures: dict[str, Float[np.ndarray, "K"]]
+    """Further numbers, by their meaning."""
 
 
 class Threshold(NamedTuple):
@@ -67,10 +83,23 @@ class Scenario(NamedTuple):
     advice: dict[str, str]
     """By goal of the generation: what makes a plan good, in words for the model."""
     feedback: Callable[[State, Any], dict[str, str]]
-    """(states [K S ...], targets [K S N ...]) of executed episodes -> per agent, what happened."""
+    """(states [K S ...], targets [K S N ...]) of executed episodes -> per agent, what happened;
+    and, by the name `EVERYONE`, what is to be said about the whole team, in one line or more."""
     draw: Callable[[Any, State, Any], None]
     """(matplotlib axes, state, targets or None): one frame of a rendering."""
     threshold: Threshold | None = None
+    plan_request: str | None = None
+    """Asks for one plan for every start, in front of the description of an example; None: the
+    prompt's own sentences, which speak of different starts."""
+    for_agents: Callable[[tuple[str, ...]], "Scenario"] | None = None
+    """Some of the agents, in their order -> this scenario with words (``task``, ``describe``,
+    ``plan_request``, ``vocabulary.agents``) that speak to these agents alone. With it a team whose
+    prompt would be too long is asked in groups; None: it is always asked as a whole."""
+    prompt_options: dict[str, Any] | None = None
+    """The options that the words depend on, which key recorded answers; None: all of them."""
+    judge: Callable[[Episodes], Judgement] | None = None
+    """What plans are worth where it is not the team return, which may depend on what the learners
+    are paid for; None: the team return and the environment's measures."""
 
 
 @functools.cache

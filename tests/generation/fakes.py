@@ -34,7 +34,10 @@ def answer(*plans: dict[str, Any]) -> str:
 
 
 class Scripted:
-    """Answers what it was given, by conversation and round; counts and remembers."""
+    """Answers what it was given, by conversation and round; counts and remembers.
+
+    For a team that is asked in groups a round holds an answer by group.
+    """
 
     model = "scripted"
 
@@ -47,14 +50,15 @@ class Scripted:
     ) -> None:
         self.conversations = conversations
         self.tokens, self.cost, self.seconds = tokens, cost, seconds
-        self.requests: dict[tuple[int, int], Request] = {}
+        self.requests: dict[tuple[int, ...], Request] = {}
         self.threads: set[str] = set()
         self.under_way = self.most_under_way = 0
         self.closed = False
 
     async def ask(self, request: Request, round: int, conversation: int) -> Answer:
         """What the script says; an exception is raised."""
-        self.requests[conversation, round] = request
+        place = (conversation, round) + ((request.group,) if request.groups > 1 else ())
+        self.requests[place] = request
         self.threads.add(threading.current_thread().name)
         self.under_way += 1
         self.most_under_way = max(self.under_way, self.most_under_way)
@@ -63,6 +67,7 @@ class Scripted:
         finally:
             self.under_way -= 1
         scripted = self.conversations[conversation][round - 1]
+        scripted = scripted[request.group] if request.groups > 1 else scripted
         if isinstance(scripted, Exception):
             raise scripted
         if isinstance(scripted, Answer):

@@ -143,7 +143,7 @@ def test_nothing_valid_raises_what_was_tried(
 def test_an_answer_is_on_disk_before_it_is_executed(
     scenario: Scenario, quick: GenerationConfig, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def out_of_memory(*_: Any) -> None:
+    def out_of_memory(*_: Any, **__: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr(execution, "execute", out_of_memory)

@@ -48,7 +48,7 @@ HOSTILE = {
 
 @pytest.fixture
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a hostile answer reached an environment")
 
     monkeypatch.setattr(execution, "execute", refuse)
