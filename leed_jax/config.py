@@ -16,7 +16,7 @@ def _require(condition: bool, name: str, value: Any, allowed: str) -> None:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Actor and critic of every agent; they share no parameters."""
+    """Actor and critic of every agent."""
 
     kind: Literal["mlp", "gru"] = "mlp"
     """Feed-forward, or with a recurrent cell behind the first layer."""
@@ -92,13 +92,14 @@ class TrainConfig:
     value_coefficient: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
-    """Global gradient norm of one agent's parameters is clipped here, per agent."""
+    """Global gradient norm of one agent's parameters is clipped here, per agent (once, if all
+    agents share theirs)."""
     normalize_advantages: bool = True
     """Per agent and minibatch, to zero mean and unit deviation."""
     eval_every_steps: int = 25_000
     """Environment steps between two greedy evaluations (rounded to whole updates)."""
     eval_episodes: int = 128
-    """Episodes per greedy evaluation and seed."""
+    """Episodes per greedy evaluation and seed; fewer where a scenario has fewer scored starts."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Actor and critic."""
     expert: ExpertConfig = field(default_factory=ExpertConfig)
@@ -129,7 +130,7 @@ class TrainConfig:
 
     @property
     def steps_per_update(self) -> int:
-        """Rows an update collects per agent, T * E."""
+        """Environment steps between two updates, T * E."""
         return self.num_envs * self.rollout_steps
 
     @property

@@ -49,7 +49,11 @@ class DemonstrationArrays(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Demonstrations as M rows on the device, padding steps left out, for sampling batches."""
+    """Demonstrations as M rows on the device, for sampling batches.
+
+    Agents lie side by side, but need not have decided in the same steps: row m holds the m-th
+    valid step of each of them.
+    """
 
     observation: Float[Array, "M N D"]
     action: Int[Array, "M N"]
@@ -141,16 +145,43 @@ class Demonstrations:
         ``exp((R_ki - max_k R_ki) / std_k R_ki)``, scaled to mean 1 over the agent's valid rows.
         """
         arrays = DemonstrationArrays(*map(np.asarray, self.arrays))
-        weight = arrays.valid * episode_weights(np.asarray(arrays.returns), weighting)[:, None]
-        count = np.maximum(arrays.valid.sum((0, 1)), 1)
-        weight = weight / np.maximum(weight.sum((0, 1)) / count, 1e-12)
-        kept = (arrays.observation, arrays.action, arrays.action_mask, weight.astype(np.float32))
+        kept = (arrays.observation, arrays.action, arrays.action_mask, self._weights(weighting))
         return Rows(*map(jnp.asarray, kept))
 
     def rows(self, weighting: Literal["uniform", "return"] = "uniform") -> Rows:
-        """The same flattened to M single steps, padding left out."""
-        steps = np.asarray(self.arrays.valid).any(-1)
-        return Rows(*(values[steps] for values in self.episodes(weighting)))
+        """The same as single steps: of every agent those that are valid for it, and no others.
+
+        M is the largest number of them. Agents with fewer repeat theirs from the first one on,
+        with weights divided so that every step counts as before and the mean over the M rows stays
+        1; an agent without any has weight 0.
+        """
+        valid = np.asarray(self.arrays.valid).reshape(-1, self.spec.num_agents)
+        counts = valid.sum(0)
+        place = np.arange(counts.max())
+        index = np.zeros((len(place), len(counts)), np.int64)
+        share = np.zeros(index.shape, np.float32)
+        for agent, count in enumerate(counts):
+            if count:
+                index[:, agent] = np.flatnonzero(valid[:, agent])[place % count]
+                copies = np.bincount(place % count)[place % count]
+                share[:, agent] = len(place) / count / copies
+
+        def select(values: AnyArray) -> np.ndarray:
+            flat = np.asarray(values).reshape(-1, *values.shape[2:])
+            return flat[index, np.arange(len(counts))]
+
+        arrays = self.arrays
+        kept = map(select, (arrays.observation, arrays.action, arrays.action_mask))
+        weight = select(self._weights(weighting)) * share
+        return Rows(*map(jnp.asarray, (*kept, weight)))
+
+    def _weights(self, weighting: Literal["uniform", "return"]) -> Float[np.ndarray, "K S N"]:
+        """Of every step for every agent: zero where not valid, else with mean 1."""
+        valid, returns = np.asarray(self.arrays.valid), np.asarray(self.arrays.returns)
+        weight = valid * episode_weights(returns, weighting)[:, None]
+        count = np.maximum(valid.sum((0, 1)), 1)
+        weight = weight / np.maximum(weight.sum((0, 1)) / count, 1e-12)
+        return weight.astype(np.float32)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a ``.npz`` whose member ``header`` is versioned JSON; no pickles.

@@ -84,6 +84,13 @@ def _expert(
         return memory._replace(targets=targets)
 
     def label(state: State, memory: ExpertMemory) -> tuple[Int[Array, "N"], ExpertMemory]:
+        if controls.passed is not None:
+            idle = controls.passed(state, program(memory)[0]) & (memory.counter < last)
+            memory = memory._replace(
+                counter=memory.counter + idle,
+                elapsed=jnp.where(idle, 0, memory.elapsed),
+                completed=memory.completed + idle,
+            )
         now, row = program(memory)
         targets, scenario_memory = controls.resolve(state, now, memory.scenario)
         answers = [jax.vmap(c, (0, None, 0))(targets, state, agents) for c in controls.controllers]
@@ -136,6 +143,8 @@ def execute(
     plans: Sequence[Plan],
     keys: Key[Array, "K"],
     plan_index: Int[np.ndarray, "K"] | None = None,
+    *,
+    scored: bool = False,
 ) -> Executed:
     """Runs plans from the resets of ``keys``.
 
@@ -145,6 +154,7 @@ def execute(
       keys: one per episode.
       plan_index: which plan each episode runs; by default the only plan, or for as many plans as
         keys each its own.
+      scored: from the environment's scored starts instead of those that training draws.
 
     Raises:
       ValueError: a plan holds what the vocabulary does not, or the numbers of plans and keys do
@@ -158,7 +168,8 @@ def execute(
     known = np.isin(plan_index, np.arange(len(plans)))
     if known.shape != (len(keys),) or not known.all():
         raise ValueError(f"plan_index must hold {len(keys)} numbers in 0..{len(plans) - 1}")
-    run = _runner(scenario.env, scenario.vocabulary, scenario.controls)
+    env = scenario.env.scored if scored else scenario.env
+    run = _runner(env, scenario.vocabulary, scenario.controls)
     return Executed(run(EncodedPlans(*map(jnp.asarray, encoded)), plan_index, keys), plan_index)
 
 

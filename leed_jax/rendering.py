@@ -99,18 +99,19 @@ def save_gif(
 def demonstration_clip(
     scenario: Scenario, plan: Plan, key: Key[Array, ""], *, title: str = "demonstration"
 ) -> Clip:
-    """The episode that ``plan`` makes of the reset of ``key``, with every agent's target."""
-    done = execution.execute(scenario, [plan], key[None]).episodes
+    """The episode that ``plan`` makes of the scored start of ``key``, with every agent's target."""
+    done = execution.execute(scenario, [plan], key[None], scored=True).episodes
     return clip(title, done, done.record.state, done.record.memory.targets)
 
 
 def policy_clip(
     scenario: Scenario, policy: Policy, key: Key[Array, ""], *, title: str = "policy"
 ) -> Clip:
-    """The episode that a policy plays from the reset of ``key``."""
-    played = jax.jit(
-        lambda keys: episodes.run(scenario.env, policy, keys, record=lambda state, *_: state)
-    )(key[None])
+    """The episode that a policy plays from the scored start of ``key``."""
+    env = scenario.env.scored
+    played = jax.jit(lambda keys: episodes.run(env, policy, keys, record=lambda state, *_: state))(
+        key[None]
+    )
     return clip(title, played, played.record)
 
 

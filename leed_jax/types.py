@@ -7,6 +7,7 @@ Dimension letters, the same everywhere:
     L  instructions of a plan        F  integers an instruction encodes to
     D  observation features          A  actions                 G  global-state features
     B  rows of a minibatch           M  rows of a flattened data set
+    C  decisions kept of a rollout
 
 Everything here is a ``NamedTuple``: with shape checks on they pass through ``eval_shape`` and
 ``vmap`` prefixes, and they are pytrees without registration.
@@ -40,6 +41,9 @@ class EnvSpec(NamedTuple):
     """True number of actions of every agent; A is their maximum, the rest is never legal."""
     horizon: int
     """Steps after which an episode is truncated at the latest."""
+    decision_share: float = 1.0
+    """Upper estimate of the share of an agent's steps that are decisions, in (0, 1]. Below 1, a
+    rollout keeps rows of decisions only, and room for so many of them; 1: every step is a row."""
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "EnvSpec":
@@ -53,8 +57,11 @@ class EnvSpec(NamedTuple):
         return cls(**{**fields, **{name: tuple(fields[name]) for name in lists}})
 
     def require(self, wanted: "EnvSpec", what: str) -> None:
-        """Raises ``ValueError`` naming the first field in which this differs from ``wanted``."""
-        for name, value in wanted._asdict().items():
+        """Raises ``ValueError`` naming the first field in which this differs from ``wanted``.
+
+        ``decision_share`` may differ: an estimate for buffers, it says nothing about the arrays.
+        """
+        for name, value in wanted._replace(decision_share=self.decision_share)._asdict().items():
             found = getattr(self, name)
             if found != value:
                 raise ValueError(f"{what}: {name} is {found!r}, the environment has {value!r}")
@@ -120,13 +127,26 @@ class Measure(NamedTuple):
 class ArrayEnv(NamedTuple):
     """An environment with all agents in one array: the only thing that the trainer sees.
 
-    Both functions are pure and serve one environment; ``vmap`` adds E.
+    All functions are pure and serve one environment; ``vmap`` adds E.
     """
 
     reset: Callable[[Key[Array, ""]], tuple[State, TimeStep]]
     step: Callable[[Key[Array, ""], State, Int[Array, "N"]], tuple[State, TimeStep]]
     spec: EnvSpec
     measures: tuple[Measure, ...] = ()
+    scored_reset: Callable[[Key[Array, ""]], tuple[State, TimeStep]] | None = None
+    """Starts of episodes that are scored, where training draws from a wider set; None: `reset`."""
+    scored_starts: int | None = None
+    """How many different scored starts there are; None: unlimited."""
+
+    @property
+    def scored(self) -> "ArrayEnv":
+        """The same environment, reset to scored starts."""
+        return self if self.scored_reset is None else self._replace(reset=self.scored_reset)
+
+    def scored_episodes(self, wanted: int) -> int:
+        """How many of the ``wanted`` episodes are worth playing: not more than scored starts."""
+        return wanted if self.scored_starts is None else min(wanted, self.scored_starts)
 
 
 class Expert(NamedTuple):

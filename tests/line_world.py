@@ -40,12 +40,17 @@ class Goal(NamedTuple):
     action: Int[Array, "N"]
 
 
-def array_env(start: tuple[int, int] | None = (0, 5), end: int = 100) -> ArrayEnv:
+def array_env(
+    start: tuple[int, int] | None = (0, 5),
+    end: int = 100,
+    scored: tuple[int, int] | None = None,
+) -> ArrayEnv:
     """The world; an agent's reward is the place it reaches, and its life ends at ``end``.
 
     Args:
       start: places at reset; None: drawn at random.
       end: an agent that reaches this place is terminated.
+      scored: places at the only scored start; None: as at any reset.
     """
 
     def time_step(state: Line, reward: Any) -> TimeStep:
@@ -65,6 +70,11 @@ def array_env(start: tuple[int, int] | None = (0, 5), end: int = 100) -> ArrayEn
         state = Line(place, jnp.array(0))
         return state, time_step(state, jnp.zeros(2))
 
+    def scored_reset(key: Any) -> tuple[Line, TimeStep]:
+        del key
+        state = Line(jnp.array(scored), jnp.array(0))
+        return state, time_step(state, jnp.zeros(2))
+
     def step(key: Any, state: Line, action: Any) -> tuple[Line, TimeStep]:
         del key
         place = state.place + jnp.array([0, -1, 1])[action]
@@ -76,7 +86,9 @@ def array_env(start: tuple[int, int] | None = (0, 5), end: int = 100) -> ArrayEn
         for over in ("last", "mean", "sum")
     )
     spec = EnvSpec("toy/line", AGENTS, (1, 1), (3, 3), HORIZON)
-    return ArrayEnv(reset, step, spec, measures)
+    if scored is None:
+        return ArrayEnv(reset, step, spec, measures)
+    return ArrayEnv(reset, step, spec, measures, scored_reset, scored_starts=1)
 
 
 VOCABULARY = Vocabulary(

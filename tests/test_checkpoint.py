@@ -11,6 +11,7 @@ import pytest
 import tiny_training
 
 from leed_jax import checkpoint
+from leed_jax.optimization import results
 from leed_jax.optimization.results import TrainResult
 
 
@@ -42,6 +43,18 @@ def test_a_result_comes_back_bit_for_bit(result: TrainResult, saved: Path) -> No
             assert getattr(back, field.name) == getattr(result, field.name), field.name
     assert isinstance(back.config.network.hidden_sizes, tuple)
     assert back.spec == result.spec and back.seeds == (3, 5) and back.diverged == {5: 3}
+
+
+def test_a_team_with_shared_parameters_comes_back_and_plays_as_before(tmp_path: Path) -> None:
+    shared = tiny_training.shared_result()
+    checkpoint.save_result(shared, tmp_path / "shared")
+    back = checkpoint.load_result(tmp_path / "shared")
+    assert back.method == "ippo_shared"
+    chex.assert_trees_all_equal(back.params, shared.params)
+    one, two = (
+        results.evaluate(tiny_training.scenario(), each, num_episodes=4) for each in (shared, back)
+    )
+    np.testing.assert_array_equal(one.agent_return, two.agent_return)
 
 
 def test_a_return_that_is_not_a_number_comes_back_as_such(

@@ -158,6 +158,19 @@ def test_a_missing_file_and_what_is_no_file_of_demonstrations(tmp_path):
             demonstrations.load(tmp_path / name)
 
 
+def test_a_specification_without_a_share_of_decisions_is_read_and_another_share_is_no_other_world(
+    tmp_path,
+):
+    path = tmp_path / "demos.npz"
+    make().save(path)
+    spec = SPEC._asdict()
+    assert spec.pop("decision_share") == 1.0
+    rewrite(path, header=header(path, spec=spec))
+    found = demonstrations.load(path)
+    assert found.spec == SPEC
+    demonstrations.require_match(found, SPEC._replace(decision_share=0.3))
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path):
     path = tmp_path / "demos.npz"
     make().save(path)
@@ -245,14 +258,40 @@ def test_merge_of_different_environments_names_the_field():
 # --------------------------------------------------------------------------- rows, weights
 
 
-def test_rows_are_the_steps_that_are_valid_for_anyone():
+def test_rows_are_every_agents_own_valid_steps_and_those_who_have_fewer_repeat_them():
     demos = make()
     rows = demos.rows()
-    # Episodes of 2, 3 and 4 steps; bob's second step is out, in each, but ann's counts.
+    # Episodes of 2, 3 and 4 steps: 9 for ann; 6 for bob, whose second step is out, in each.
     assert rows.action.shape == (2 + 3 + 4, 2) and demos.num_steps == 9
+    flat = np.asarray(demos.arrays.observation).reshape(-1, 2, 3)  # 5 steps an episode
+    ann, bob = [0, 1, 5, 6, 7, 10, 11, 12, 13], [0, 5, 7, 10, 12, 13]
+    np.testing.assert_array_equal(rows.observation[:, 0], flat[ann, 0])
+    np.testing.assert_array_equal(rows.observation[:, 1], flat[bob + bob[:3], 1])
+    # Each of bob's 6 counts for 9/6 of a row, the first three in two halves.
     np.testing.assert_array_equal(rows.weight[:, 0], np.ones(9))
-    np.testing.assert_array_equal(rows.weight[:, 1], [1, 0, 1, 0, 1, 1, 0, 1, 1])
-    np.testing.assert_array_equal(rows.observation[:2], demos.arrays.observation[0, :2])
+    np.testing.assert_array_equal(rows.weight[:, 1], [0.75] * 3 + [1.5] * 3 + [0.75] * 3)
+
+
+def test_rows_of_agents_who_are_valid_in_the_same_steps_are_these_steps():
+    demos = make()
+    valid = np.repeat(np.asarray(demos.arrays.valid)[..., :1], 2, axis=2)
+    together = dataclasses.replace(demos, arrays=demos.arrays._replace(valid=valid))
+    for weighting in ("uniform", "return"):
+        episodes = together.episodes(weighting)
+        rows = together.rows(weighting)
+        for found, values in zip(rows, episodes, strict=True):
+            np.testing.assert_array_equal(found, values[valid.any(-1)])
+
+
+def test_repeated_rows_leave_weighted_means_as_they_were():
+    demos = make(8, 20)
+    rows, episodes = demos.rows("return"), demos.episodes("return")
+    for part in (rows, episodes):
+        assert part.weight.dtype == np.float32
+    first = np.asarray(rows.observation)[..., 0] * np.asarray(rows.weight)
+    second = np.asarray(episodes.observation)[..., 0] * np.asarray(episodes.weight)
+    counts = np.asarray(demos.arrays.valid).sum((0, 1))
+    np.testing.assert_allclose(first.mean(0), second.sum((0, 1)) / counts, rtol=1e-5)
 
 
 def test_weights_by_return_follow_the_formula():
@@ -264,7 +303,10 @@ def test_weights_by_return_follow_the_formula():
     # Ann has 2 rows of the first episode and 3 of the second; (2 * 0.135335 + 3) / 5 = 0.654134.
     low, high = 0.135335 / 0.654134, 1 / 0.654134
     np.testing.assert_allclose(rows.weight[:, 0], [low, low, high, high, high], rtol=1e-5)
-    np.testing.assert_array_equal(rows.weight[:, 1], [1, 0, 1, 0, 1])
+    # Bob's 3 rows, the first two of them in halves.
+    np.testing.assert_array_equal(
+        rows.weight[:, 1], np.array([5 / 6, 5 / 6, 5 / 3, 5 / 6, 5 / 6], np.float32)
+    )
     assert rows.weight.dtype == np.float32
 
 

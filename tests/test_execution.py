@@ -155,3 +155,18 @@ def test_numbers_of_plans_and_keys_that_do_not_fit_are_refused():
 def test_what_the_vocabulary_does_not_hold_is_not_executed():
     with pytest.raises(ValueError, match="plan 0, ann, instruction 1: what must be one of"):
         execution.execute(SCENARIO, [plan(do("nothing"))], KEYS)
+
+
+def test_scored_episodes_begin_at_scored_starts():
+    scenario = line_world.scenario(scored=(3, 7))
+    for scored, places in ((False, [0, 5]), (True, [3, 7])):
+        executed = execution.execute(scenario, [plan(go(2))], KEYS, scored=scored)
+        np.testing.assert_array_equal(executed.episodes.record.state.place[:, 0], [places] * 2)
+
+
+def test_without_scored_starts_of_its_own_an_environment_is_scored_on_its_resets():
+    env = SCENARIO.env
+    assert env.scored is env and env.scored_episodes(7) == 7
+    one = line_world.array_env(scored=(3, 7))
+    assert one.scored.scored == one.scored and one.scored.spec == env.spec
+    assert (one.scored_episodes(7), one._replace(scored_starts=9).scored_episodes(7)) == (1, 7)

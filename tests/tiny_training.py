@@ -43,3 +43,9 @@ def demos() -> Demonstrations:
 def result() -> TrainResult:
     """Two seeds of LEED; not to be changed, tests share it."""
     return train(scenario(), demos(), CONFIG, method="leed", seeds=SEEDS)
+
+
+@functools.cache
+def shared_result() -> TrainResult:
+    """Two seeds of IPPO with one network for both agents; not to be changed either."""
+    return train(scenario(), None, CONFIG, method="ippo_shared", seeds=SEEDS)

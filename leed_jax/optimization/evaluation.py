@@ -25,7 +25,7 @@ def policy(actor: networks.Network, params: networks.Params, *, greedy: bool = T
 
     Args:
       actor: from `networks.make_actor`.
-      params: of all agents, leading axis N.
+      params: of all agents, leading axis N, or 1 where they share them.
       greedy: the most likely legal action instead of a sampled one.
     """
 

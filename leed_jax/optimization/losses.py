@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     target: Float[Array, "B"]
     """Of the value: advantage + value."""
     valid: Bool[Array, "B"]
-    """Inside an episode."""
+    """Inside an episode; where rows are kept of decisions only, the same as `decision`."""
     decision: Bool[Array, "B"]
     """Valid, and the agent's action mattered (false: dead, or in transit)."""
     label: Int[Array, "B"]
@@ -67,6 +67,8 @@ class Method(NamedTuple):
 
     name: str
     terms: tuple[Term, ...]
+    parameter_sharing: bool = False
+    """One actor and one critic serve all agents; their loss is the mean of the agents' losses."""
 
     @property
     def uses_rollout(self) -> bool:
@@ -157,8 +159,12 @@ METHODS = {
     "leed": Method("leed", (POLICY, VALUE, ENTROPY, EXPERT)),
     "ippo": Method("ippo", (POLICY, VALUE, ENTROPY)),
     "bc": Method("bc", (IMITATION,)),
+    "ippo_shared": Method("ippo_shared", (POLICY, VALUE, ENTROPY), parameter_sharing=True),
 }
-"""Methods by name. With λ = 0 the term is left out, and LEED is IPPO, operation for operation."""
+"""Methods by name. With λ = 0 the term is left out, and LEED is IPPO, operation for operation.
+
+``ippo_shared`` is the usual baseline with one network for the whole team (Yu et al. 2022,
+2103.01955), without an agent's name among its observations."""
 
 
 def resolve(method: str | Method, config: TrainConfig) -> Method:

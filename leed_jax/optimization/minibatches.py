@@ -14,8 +14,9 @@ from jaxtyping import Array, Float, Int, Key
 from leed_jax import demonstrations
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations, Rows
-from leed_jax.optimization import categorical, losses, networks, returns, rollout
-from leed_jax.types import ArrayEnv, Expert
+from leed_jax.optimization import categorical, decisions, losses, networks
+from leed_jax.optimization.experience import Material
+from leed_jax.types import EnvSpec
 
 
 class Data(NamedTuple):
@@ -35,79 +36,35 @@ def data(demos: Demonstrations | None, config: TrainConfig) -> Data:
     return Data(None, demos.episodes(config.expert.weighting))
 
 
-class Material(NamedTuple):
-    """A rollout, ready for minibatches: axes [T E N] (recurrent) or [1 T*E N]."""
+def population(config: TrainConfig, spec: EnvSpec) -> int:
+    """Rows of an update that minibatches are drawn from (environments, if recurrent).
 
-    observation: Array
-    start: Array
-    action_mask: Array
-    batch: losses.Batch
-    carries: dict[str, Array] | None
-    """Recurrent states at the start of the rollout, [E N H]."""
-
-
-def gather(
-    env: ArrayEnv,
-    actor: networks.Network,
-    critic: networks.Network,
-    config: TrainConfig,
-    params: dict[str, networks.Params],
-    before: rollout.Situation,
-    key: Key[Array, ""],
-    expert: Expert | None,
-) -> tuple[rollout.Situation, Material, rollout.Finished]:
-    """Collects a rollout and everything the losses need that does not change with parameters."""
-    situation, rows, finished = rollout.collect(
-        env,
-        actor,
-        params["actor"],
-        before,
-        key,
-        steps=config.rollout_steps,
-        expert=expert,
-    )
-    value, critic_carry = rollout.values(
-        critic, params["critic"], situation, rows, before.critic_carry
-    )
-    valid = jnp.broadcast_to(rows.valid[..., None], rows.reward.shape)
-    advantage = returns.generalised_advantages(
-        rows.reward,
-        value,
-        rows.terminated,
-        valid,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-    )
-    batch = losses.Batch(
-        action=rows.action,
-        log_prob=rows.log_prob,
-        value=value[:-1],
-        advantage=advantage,
-        target=advantage + value[:-1],
-        valid=valid,
-        decision=rows.decision,
-        label=rows.label,
-        label_weight=rows.labelled.astype(jnp.float32),
-    )
-    carries = {"actor": before.actor_carry, "critic": before.critic_carry}
-    material = Material(rows.observation, rows.start, rows.action_mask, batch, carries)
-    if config.network.kind == "mlp":
-
-        def flatten(leaf: Array) -> Array:
-            return leaf.reshape((1, -1, *leaf.shape[2:]))
-
-        material = jax.tree.map(flatten, material._replace(carries=None))
-    return situation._replace(critic_carry=critic_carry), material, finished
+    Raises:
+      ValueError: there are not enough of them for all minibatches.
+    """
+    if config.network.kind == "gru":
+        return config.num_envs
+    if not decisions.used(config, spec):
+        return config.steps_per_update
+    size = decisions.capacity(config, spec) * config.num_envs
+    if size < config.num_minibatches:
+        raise ValueError(
+            f"num_minibatches must be at most {size}, the rows that decision_share = "
+            f"{spec.decision_share} leaves of an update, got {config.num_minibatches}"
+        )
+    return size
 
 
-def shuffled(key: Key[Array, ""], config: TrainConfig) -> Int[Array, "G B"]:
+def shuffled(key: Key[Array, ""], config: TrainConfig, size: int) -> Int[Array, "G B"]:
     """Indices of rows (of environments, for a recurrent network) for every gradient step.
 
     One permutation per epoch, the same for all agents: their rows lie side by side in memory.
+    Where ``size`` is no multiple of the minibatches, an epoch leaves out a few rows, other ones
+    each time.
     """
-    size = config.num_envs if config.network.kind == "gru" else config.steps_per_update
     keys = jax.random.split(key, config.num_epochs)
     orders = jax.vmap(lambda key: jax.random.permutation(key, size))(keys)
+    orders = orders[:, : size - size % config.num_minibatches]
     return orders.reshape(config.num_epochs * config.num_minibatches, -1)
 
 

@@ -1,4 +1,4 @@
-"""Actors and critics of all agents: parameters with a leading axis N, no sharing.
+"""Actors and critics of all agents: parameters with a leading axis N, or 1 where they are shared.
 
 Networks take sequences ``[T, B, D]`` with a flag where an episode starts. A feed-forward network
 ignores the order, so a batch of single rows is a sequence of length one, and the trainer has one
@@ -18,7 +18,7 @@ from leed_jax.config import NetworkConfig
 from leed_jax.types import EnvSpec
 
 Params = Any
-"""Parameters, a pytree whose leaves have the leading axis N."""
+"""Parameters, a pytree whose leaves have the leading axis N; of size 1, they serve all agents."""
 
 ACTOR_HEAD_SCALE, CRITIC_HEAD_SCALE = 0.01, 1.0
 """Gains of the last layers: a nearly uniform first policy (Andrychowicz et al. 2021, 2006.05990,
@@ -96,8 +96,14 @@ def _scan_cell(cell: nn.GRUCell, carry: Array, inputs: Array, start: Array) -> t
     return scan(cell, carry, (inputs, start))
 
 
-def make(config: NetworkConfig, spec: EnvSpec, outputs: int, head_scale: float) -> Network:
-    """A network of ``outputs`` numbers per agent (actions for an actor, one for a critic)."""
+def make(
+    config: NetworkConfig, spec: EnvSpec, outputs: int, head_scale: float, *, shared: bool = False
+) -> Network:
+    """A network of ``outputs`` numbers per agent (actions for an actor, one for a critic).
+
+    ``shared`` makes one for all agents, whose observations must be of one size. Only `init` depends
+    on it: `apply` sees by the parameters whom they serve.
+    """
     recurrent = config.kind == "gru"
     width = config.hidden_sizes[-1] if recurrent else 0
     body = _Body(
@@ -110,8 +116,8 @@ def make(config: NetworkConfig, spec: EnvSpec, outputs: int, head_scale: float) 
 
     def init(key: Key[Array, ""]) -> Params:
         # Fan-in is each agent's own observation size; the rows of padded features are zero.
-        keys = jax.random.split(key, spec.num_agents)
-        sizes = np.array(spec.observation_sizes)
+        sizes = np.array(spec.observation_sizes[:1] if shared else spec.observation_sizes)
+        keys = jax.random.split(key, len(sizes))
         groups, order = [], []
         for size in np.unique(sizes):
             agents = np.flatnonzero(sizes == size)
@@ -126,17 +132,22 @@ def make(config: NetworkConfig, spec: EnvSpec, outputs: int, head_scale: float) 
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[back], *groups)
 
     def apply(params: Params, carry: Array, observation: Array, start: Array) -> Any:
-        over_agents = jax.vmap(body.apply, in_axes=(0, 1, 2, None), out_axes=(2, 1))
+        own = jax.tree.leaves(params)[0].shape[0] == spec.num_agents
+        if not own:
+            params = jax.tree.map(lambda leaf: leaf[0], params)
+        over_agents = jax.vmap(
+            body.apply, in_axes=(0 if own else None, 1, 2, None), out_axes=(2, 1)
+        )
         return over_agents(params, carry, observation, start)
 
     return Network(init, lambda batch: jnp.zeros((batch, spec.num_agents, width)), apply)
 
 
-def make_actor(config: NetworkConfig, spec: EnvSpec) -> Network:
+def make_actor(config: NetworkConfig, spec: EnvSpec, *, shared: bool = False) -> Network:
     """Observation -> logits of the actions, before masking."""
-    return make(config, spec, spec.num_actions, ACTOR_HEAD_SCALE)
+    return make(config, spec, spec.num_actions, ACTOR_HEAD_SCALE, shared=shared)
 
 
-def make_critic(config: NetworkConfig, spec: EnvSpec) -> Network:
+def make_critic(config: NetworkConfig, spec: EnvSpec, *, shared: bool = False) -> Network:
     """Observation -> value, a last axis of size one."""
-    return make(config, spec, 1, CRITIC_HEAD_SCALE)
+    return make(config, spec, 1, CRITIC_HEAD_SCALE, shared=shared)

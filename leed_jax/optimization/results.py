@@ -26,7 +26,7 @@ class TrainResult:
     spec: EnvSpec
     seeds: tuple[int, ...]
     params: dict[str, Any] = field(repr=False)
-    """Actor and critic parameters, leading axes S (seeds), N."""
+    """Actor and critic parameters, leading axes S (seeds) and N, or 1 where all agents share."""
     history: list[dict[str, Any]] = field(repr=False)
     """A dictionary per seed and evaluation; the lines of ``metrics.jsonl``."""
     env_steps: int
@@ -112,7 +112,8 @@ def evaluate(
     Args:
       scenario: the scenario it was trained on, or its `ArrayEnv`.
       result: of `train`.
-      num_episodes: per seed, from common random starts.
+      num_episodes: per seed, from common random starts; fewer where the environment has fewer
+        scored starts.
       seed: draws these starts.
 
     Raises:
@@ -121,9 +122,7 @@ def evaluate(
     env = scenario if isinstance(scenario, ArrayEnv) else scenario.env
     result.spec.require(env.spec, "result")
     actor = networks.make_actor(result.config.network, env.spec)
-    keys = evaluation.evaluation_keys(seed, num_episodes)
-    play = jax.jit(jax.vmap(lambda params: evaluation.score(env, actor, params, keys)))
+    keys = evaluation.evaluation_keys(seed, env.scored_episodes(num_episodes))
+    play = jax.jit(jax.vmap(lambda params: evaluation.score(env.scored, actor, params, keys)))
     scores = jax.device_get(play(result.params["actor"]))
-    return Evaluation(
-        result.method, result.seeds, num_episodes, scores.agent_return, scores.measures
-    )
+    return Evaluation(result.method, result.seeds, len(keys), scores.agent_return, scores.measures)

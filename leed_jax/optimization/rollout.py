@@ -10,6 +10,7 @@ reset would be computed in every step anyway.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +22,7 @@ from leed_jax.types import ArrayEnv, Expert, State, TimeStep
 
 
 class Transitions(NamedTuple):
-    """A rollout, time first."""
+    """A rollout with a row for every step, time first."""
 
     observation: Float[Array, "T E N D"]
     action_mask: Bool[Array, "T E N A"]
@@ -101,6 +102,23 @@ def _choose(condition: Bool[Array, "E"], if_true: Any, if_false: Any) -> Any:
     return jax.tree.map(pick, if_true, if_false)
 
 
+class Progress(NamedTuple):
+    """What the loop over steps carries."""
+
+    situation: Situation
+    resets: Int[Array, "E"]
+    """Starts taken from the pool so far."""
+
+
+class Stepper(NamedTuple):
+    """The loop over the steps of a rollout, in parts, for those who keep rows in their own way."""
+
+    start: Progress
+    keys: Key[Array, "T"]
+    step: Callable[[Progress, Key[Array, ""]], tuple[Progress, tuple[Transitions, Finished]]]
+    """The rows of one step, without the axis T."""
+
+
 def collect(
     env: ArrayEnv,
     actor: networks.Network,
@@ -112,14 +130,30 @@ def collect(
     expert: Expert | None = None,
 ) -> tuple[Situation, Transitions, Finished]:
     """``steps`` steps of every environment with the sampled policy."""
+    loop = stepper(env, actor, params, situation, key, steps=steps, expert=expert)
+    last, (rows, finished) = jax.lax.scan(loop.step, loop.start, loop.keys)
+    return last.situation, rows, jax.tree.map(lambda leaf: leaf.sum(0), finished)
+
+
+def stepper(
+    env: ArrayEnv,
+    actor: networks.Network,
+    params: networks.Params,
+    situation: Situation,
+    key: Key[Array, ""],
+    *,
+    steps: int,
+    expert: Expert | None = None,
+) -> Stepper:
+    """The loop that `collect` runs; draws its pool of resets."""
     num_envs = situation.over.shape[0]
     key, pool_key = jax.random.split(key)
     pool_keys = jax.random.split(pool_key, pool_size(env, num_envs, steps))
     pool = jax.vmap(env.reset)(pool_keys)
     places = jnp.arange(num_envs)
 
-    def step(carry: tuple[Situation, Array], key: Key[Array, ""]) -> tuple[Any, Any]:
-        now, resets = carry
+    def step(progress: Progress, key: Key[Array, ""]) -> Any:
+        now, resets = progress
         act_key, env_key = jax.random.split(key)
         observed = now.time_step
         logits, actor_carry = actor.apply(
@@ -162,11 +196,10 @@ def collect(
             memory=memory,
             team_return=jnp.where(over, 0.0, total),
         )
-        return (after, resets + now.over), (row, finished)
+        return Progress(after, resets + now.over.astype(jnp.int32)), (row, finished)
 
-    start = (situation, jnp.zeros(num_envs, jnp.int32))
-    (situation, _), (rows, finished) = jax.lax.scan(step, start, jax.random.split(key, steps))
-    return situation, rows, jax.tree.map(lambda leaf: leaf.sum(0), finished)
+    start = Progress(situation, jnp.zeros(num_envs, jnp.int32))
+    return Stepper(start, jax.random.split(key, steps), step)
 
 
 def _label(expert: Expert | None, now: Situation, decision: Bool[Array, "E N"]) -> Any:

@@ -15,9 +15,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from leed_jax import demonstrations
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
-from leed_jax.optimization import losses, minibatches, networks, rollout, schedules
+from leed_jax.optimization import experience, losses, minibatches, networks, rollout, schedules
 from leed_jax.optimization.minibatches import Data
-from leed_jax.types import ArrayEnv, Expert, HasArrayEnv
+from leed_jax.types import ArrayEnv, EnvSpec, Expert, HasArrayEnv
 
 EXPERT_STREAM = 1
 """``fold_in`` constant: demonstration batches draw from a key stream of their own, so that PPO's
@@ -36,7 +36,7 @@ class TrainState(NamedTuple):
     """All that a run needs to go on; resuming from it equals never having stopped."""
 
     params: dict[str, networks.Params]
-    """"actor" and "critic", leading axis N."""
+    """"actor" and "critic", leading axis N, or 1 where they are shared."""
     optimiser: Any
     situation: rollout.Situation
     key: Key[Array, ""]
@@ -61,7 +61,10 @@ class Train(NamedTuple):
 
 
 def optimiser(config: TrainConfig) -> optax.GradientTransformation:
-    """Of one agent; the learning rate is applied outside, so that it can be traced."""
+    """Of one agent, or of all that share parameters.
+
+    The learning rate is applied outside, so that it can be traced.
+    """
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
     )
@@ -79,11 +82,15 @@ def make_trainer(
       expert: labels visited states; only used where ``config.expert.labels`` asks for it.
 
     Raises:
-      ValueError: visited states are to be labelled and there is no expert.
+      ValueError: visited states are to be labelled and there is no expert; or the environment's
+        sizes do not go together with the method or the configuration.
     """
     spec = env.spec
-    actor = networks.make_actor(config.network, spec)
-    critic = networks.make_critic(config.network, spec)
+    shared = method.parameter_sharing
+    check_spec(method, spec)
+    num_rows = minibatches.population(config, spec)
+    actor = networks.make_actor(config.network, spec, shared=shared)
+    critic = networks.make_critic(config.network, spec, shared=shared)
     adam = optimiser(config)
     if method.uses_expert and config.expert.labels != "demonstrations":
         if expert is None:
@@ -119,11 +126,10 @@ def make_trainer(
         metrics = {"expert_weight": weight}
         situation, material = state.situation, None
         if method.uses_rollout:
-            situation, material, finished = minibatches.gather(
+            situation, material, of_rollout = experience.gather(
                 env, actor, critic, config, state.params, situation, rollout_key, expert
             )
-            metrics["finished"] = finished.count.astype(jnp.float32)
-            metrics["train_return"] = finished.team_return / jnp.maximum(finished.count, 1)
+            metrics |= of_rollout
 
         def step(carry: Any, keys: Any) -> tuple[Any, dict[str, Array]]:
             params, moments = carry
@@ -131,15 +137,17 @@ def make_trainer(
             batch = None if material is None else minibatches.take(material, index)
             guide = minibatches.draw(expert_key, data, config) if method.uses_expert else None
             gradient, parts = jax.grad(total, has_aux=True)(params, batch, guide, weight)
-            return _apply(adam, params, moments, gradient, parts.pop("learns"), rate), parts
+            learns = parts.pop("learns")
+            learns = learns.any(keepdims=True) if shared else learns
+            return _apply(adam, params, moments, gradient, learns, rate), parts
 
         def total(params: Any, batch: Any, guide: Any, weight: Array) -> tuple[Array, Any]:
             loss, parts = minibatches.loss(
                 actor, critic, config, method, params, batch, guide, weight
             )
-            return loss.sum(), parts
+            return loss.mean() if shared else loss.sum(), parts
 
-        indices = minibatches.shuffled(shuffle_key, config)
+        indices = minibatches.shuffled(shuffle_key, config, num_rows)
         keys = (indices, jax.random.split(expert_key, len(indices)))
         (params, moments), parts = jax.lax.scan(step, (state.params, state.optimiser), keys)
         metrics |= {name: values.mean(0) for name, values in parts.items()}
@@ -154,10 +162,10 @@ def _apply(
     params: Any,
     moments: Any,
     gradient: Any,
-    learns: Bool[Array, "N"],
+    learns: Bool[Array, "#N"],
     rate: Float[Array, ""],
 ) -> tuple[Any, Any]:
-    """One step of every agent's own Adam; an agent without any row keeps all it has."""
+    """One step of every Adam, own or shared; an agent without any row keeps all it has."""
     change, new_moments = jax.vmap(adam.update)(gradient, moments)
 
     def keep(new: Array, old: Array) -> Array:
@@ -182,7 +190,7 @@ def make_train(
     Args:
       scenario: a scenario, or any `ArrayEnv`.
       config: settings.
-      method: "leed", "ippo", "bc", or a tuple of terms of one's own.
+      method: a key of `losses.METHODS`, or a `losses.Method` of one's own.
       demos: demonstrations; needed by methods with an expert term over demonstrations.
       expert: labels visited states (`execution.make_expert`), where ``config.expert.labels``
         asks for it.
@@ -205,6 +213,20 @@ def make_train(
         return jax.lax.scan(step, trainer.init(key), None, length=config.num_updates)
 
     return Train(run, minibatches.data(demos if resolved.uses_expert else None, config))
+
+
+def check_spec(method: losses.Method, spec: EnvSpec) -> None:
+    """Raises ``ValueError`` where an environment's numbers do not allow what is to be done."""
+    if not 0 < spec.decision_share <= 1:
+        raise ValueError(f"decision_share must be in (0, 1], {spec.name} has {spec.decision_share}")
+    if method.parameter_sharing:
+        for name in ("observation_sizes", "action_sizes"):
+            sizes = getattr(spec, name)
+            if len(set(sizes)) > 1:
+                raise ValueError(
+                    f"method {method.name!r} shares parameters: {name} must be the same for all "
+                    f"agents, {spec.name} has {sizes}"
+                )
 
 
 def check_demonstrations(

@@ -42,7 +42,7 @@ def train(
       scenario: a scenario, or any `ArrayEnv`.
       demos: demonstrations; needed by methods with an expert term over demonstrations.
       config: settings; the defaults learn MPE on a laptop.
-      method: "leed", "ippo", "bc", or a `losses.Method` of one's own.
+      method: a key of `losses.METHODS`, or a `losses.Method` of one's own.
       seeds: how many (0, 1, ...), or which.
       expert: labels visited states, where ``config.expert.labels`` asks for it.
       metrics: gets a line per seed and evaluation.
@@ -116,10 +116,12 @@ def _compile(
         state, alive, sums = jax.lax.fori_loop(0, count, body, (state, alive, sums))
         return state, alive, jax.tree.map(lambda leaf: leaf / count, sums)
 
-    keys = evaluation.evaluation_keys(EVALUATION_SEED, config.eval_episodes)
+    scored = env.scored
+    episodes = scored.scored_episodes(config.eval_episodes)
+    keys = evaluation.evaluation_keys(EVALUATION_SEED, episodes)
 
     def evaluate(params: Any) -> evaluation.Scores:
-        return jax.vmap(lambda actor: evaluation.score(env, run.actor, actor, keys))(params)
+        return jax.vmap(lambda actor: evaluation.score(scored, run.actor, actor, keys))(params)
 
     lowered = jax.jit(advance, donate_argnums=0).lower(state, alive, material, jnp.array(1))
     return _Programs(
@@ -189,6 +191,8 @@ class _Loop:
             }
             if "expert_weight" in metrics and self.method.uses_expert:
                 line["expert_weight"] = metrics["expert_weight"][index].tolist()
+            if "dropped_decisions" in metrics:
+                line["dropped_decisions"] = float(metrics["dropped_decisions"][index])
             self.history.append(line)
             if self.metrics is not None:
                 self.metrics.write(line)

@@ -139,7 +139,9 @@ def test_lambda_zero_removes_the_term():
 
 
 def test_unknown_methods_and_labels_without_use_are_refused():
-    with pytest.raises(ValueError, match="method must be one of leed, ippo, bc"):
+    with pytest.raises(
+        ValueError, match="method must be one of leed, ippo, bc, ippo_shared, got 'qmix'"
+    ):
         losses.resolve("qmix", CONFIG)
     with pytest.raises(ValueError, match=r"expert\.labels must be 'demonstrations'"):
         losses.resolve("bc", TrainConfig(expert=ExpertConfig(labels="visited")))

@@ -44,6 +44,19 @@ def test_agents_do_not_share_parameters():
     assert not np.allclose(after[:, :, 1], before[:, :, 1])
 
 
+def test_a_shared_network_says_what_equal_networks_of_every_agent_say():
+    spec = SPEC._replace(observation_sizes=(5, 5, 5), action_sizes=(4, 4, 4))
+    actor = networks.make_actor(GRU, spec, shared=True)
+    params = jax.jit(actor.init)(jax.random.key(0))
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(params)} == {1}
+    copies = jax.tree.map(lambda leaf: jnp.repeat(leaf, 3, axis=0), params)
+    observation = jax.random.normal(jax.random.key(1), (4, 2, 3, 5))
+    inputs = actor.carry(2), observation, jnp.zeros((4, 2), bool)
+    apply = jax.jit(actor.apply)
+    for one, three in zip(apply(params, *inputs), apply(copies, *inputs), strict=True):
+        np.testing.assert_allclose(one, three, atol=1e-6)
+
+
 def test_a_recurrent_sequence_equals_its_single_steps_and_starts_forget():
     actor = networks.make_actor(GRU, SPEC)
     params = jax.jit(actor.init)(jax.random.key(0))

@@ -124,3 +124,24 @@ def test_a_policy_is_the_best_seeds_unless_another_is_named(result: TrainResult)
 
     assert actions(None) == actions(1) == [line_world.RIGHT] * 2
     assert actions(0) == [line_world.STAY] * 2
+
+
+def test_scored_starts_are_played_and_not_more_often_than_there_are(result: TrainResult) -> None:
+    scenario = line_world.scenario(start=None, scored=(2, 2))
+    evaluated = results.evaluate(scenario, result, num_episodes=16)
+    assert evaluated.num_episodes == 1
+    env, policy = scenario.env, result.policy(1)
+    start = env._replace(reset=env.scored.reset)
+    played = episodes.run(start, policy, jax.random.split(jax.random.key(0), 1))
+    np.testing.assert_allclose(evaluated.agent_return[1], played.returns[0])
+
+
+def test_a_network_for_all_agents_gives_them_the_same_action_for_the_same_observation() -> None:
+    shared = tiny_training.shared_result()
+    assert {leaf.shape[:2] for leaf in jax.tree.leaves(shared.params)} == {(2, 1)}
+    env = line_world.array_env(start=(4, 4))
+    state, step = env.reset(jax.random.key(0))
+    policy = shared.policy(0)
+    _, action = policy.act(policy.init(state, step), state, step, jax.random.key(0))
+    assert action.shape == (2,) and action[0] == action[1]
+    assert results.evaluate(tiny_training.scenario(), shared).agent_return.shape == (2, 2)

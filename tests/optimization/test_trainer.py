@@ -12,7 +12,7 @@ import pytest
 
 from leed_jax import demonstrations, execution
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
-from leed_jax.optimization import losses, minibatches, trainer
+from leed_jax.optimization import experience, losses, minibatches, networks, rollout, trainer
 
 CONFIG = TrainConfig(
     total_steps=10 * 4 * 16,
@@ -38,6 +38,7 @@ def demos(scenario):
 def run(env, config, method, demos, updates, key=0, hyper=None):
     built = trainer.make_trainer(env, config, losses.resolve(method, config))
     data = minibatches.data(demos, config)
+    metrics = {}
     state = jax.jit(built.init)(jax.random.key(key))
     if hyper is not None:
         state = state._replace(hyper=state.hyper._replace(expert_weight=hyper))
@@ -45,6 +46,10 @@ def run(env, config, method, demos, updates, key=0, hyper=None):
     for _ in range(updates):
         state, metrics = update(state, data)
     return state, metrics, update
+
+
+def with_share(env, share):
+    return env._replace(spec=env.spec._replace(decision_share=share))
 
 
 def test_lambda_zero_is_ippo_bit_for_bit(scenario, demos):
@@ -90,12 +95,15 @@ def test_an_agents_update_does_not_depend_on_whether_the_others_learn(scenario, 
     assert max(moved) > 1e-4
 
 
-@pytest.mark.parametrize("kind", ["mlp", "gru"])
-def test_an_update_compiles_once(scenario, demos, kind):
+@pytest.mark.parametrize(("kind", "share"), [("mlp", 1.0), ("mlp", 0.5), ("gru", 0.5)])
+def test_an_update_compiles_once(scenario, demos, kind, share):
     config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
-    _, metrics, update = run(scenario.env, config, "leed", demos, 3)
+    env = with_share(scenario.env, share)
+    _, metrics, update = run(env, config, "leed", demos, 3)
     assert update._cache_size() == 1
     assert all(np.isfinite(values).all() for values in metrics.values())
+    # Recurrent networks see every step, whatever the share; here every step is a decision.
+    assert ("dropped_decisions" in metrics) == (kind == "mlp" and share < 1)
 
 
 def test_more_padding_of_the_demonstrations_changes_nothing(scenario, demos):
@@ -164,6 +172,66 @@ def test_going_on_from_a_state_equals_never_having_stopped(scenario, demos):
     whole, _ = update(state, data)
     resumed, _ = update(back, data)
     chex.assert_trees_all_equal(whole.params, resumed.params)
+
+
+def test_agents_that_share_learn_from_the_mean_of_their_losses(scenario):
+    config, env = CONFIG, scenario.env
+    actor, critic = (
+        make(config.network, env.spec, shared=True)
+        for make in (networks.make_actor, networks.make_critic)
+    )
+
+    @jax.jit
+    def gradients(key):
+        params = {"actor": actor.init(key), "critic": critic.init(key)}
+        begun = rollout.begin(env, actor, key, config.num_envs, None)
+        _, material, _ = experience.gather(env, actor, critic, config, params, begun, key, None)
+
+        def loss(params):
+            return minibatches.loss(
+                actor, critic, config, losses.METHODS["ippo"], params, material, None, jnp.ones(2)
+            )[0]
+
+        own = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), params)
+        shared = jax.grad(lambda params: loss(params).mean())(params)
+        return shared, jax.grad(lambda params: loss(params).sum())(own)
+
+    shared, own = gradients(jax.random.key(0))
+    for one, two in zip(jax.tree.leaves(shared), jax.tree.leaves(own), strict=True):
+        np.testing.assert_allclose(one[0], two.mean(0), rtol=1e-4, atol=1e-6)
+
+
+def test_agents_that_share_learn_if_any_of_them_has_a_row(scenario, demos):
+    valid = np.array(demos.arrays.valid)
+    valid[..., 1] = False
+    silent = dataclasses.replace(demos, arrays=demos.arrays._replace(valid=valid))
+    method = losses.METHODS["bc"]._replace(parameter_sharing=True)
+    begun, _, _ = run(scenario.env, CONFIG, method, silent, 0)
+    after, _, _ = run(scenario.env, CONFIG, method, silent, 1)
+    old, new = (state.params["actor"]["params"]["head"]["kernel"] for state in (begun, after))
+    assert old.shape[0] == 1 and np.abs(old - new).max() > 1e-4
+
+
+def test_what_an_environment_does_not_allow_is_refused(scenario):
+    env, ippo, shared = scenario.env, losses.METHODS["ippo"], losses.METHODS["ippo_shared"]
+    for share in (0.0, 1.5):
+        with pytest.raises(ValueError, match=r"decision_share must be in \(0, 1\], toy/line has"):
+            trainer.make_trainer(with_share(env, share), CONFIG, ippo)
+    few = CONFIG.replace(num_minibatches=8)
+    with pytest.raises(ValueError, match=r"num_minibatches must be at most 4, .* = 0\.01"):
+        trainer.make_trainer(with_share(env, 0.01), few, ippo)
+    for name in ("observation_sizes", "action_sizes"):
+        unequal = env._replace(spec=env.spec._replace(**{name: (3, 2)}))
+        with pytest.raises(ValueError, match=f"'ippo_shared' shares parameters: {name} must be"):
+            trainer.make_trainer(unequal, CONFIG, shared)
+
+
+def test_an_epoch_takes_no_row_twice_and_leaves_out_less_than_a_row_per_minibatch():
+    config = CONFIG.replace(num_minibatches=4)
+    index = np.asarray(minibatches.shuffled(jax.random.key(0), config, 14))
+    assert index.shape == (2 * 4, 3)
+    for epoch in index.reshape(2, 12):
+        assert len(set(epoch)) == 12 and epoch.min() >= 0 and epoch.max() < 14
 
 
 def test_missing_and_foreign_demonstrations_are_refused(scenario, demos):

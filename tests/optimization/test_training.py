@@ -15,7 +15,7 @@ from tiny_training import CONFIG, STEPS_PER_UPDATE
 from leed_jax import execution, loggers, scenarios
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.generation import generate_demonstrations
-from leed_jax.optimization import trainer, training
+from leed_jax.optimization import results, trainer, training
 
 KEYS = {
     "method",
@@ -93,6 +93,23 @@ def test_ippo_needs_no_demonstrations_and_has_no_expert_weight() -> None:
     history = train(method="ippo", seeds=2).history
     assert all(set(line) == KEYS for line in history)
     assert set(history[-1]["loss"]) == {"policy", "value", "entropy"}
+
+
+def test_rows_of_decisions_only_say_how_many_were_dropped_and_scored_starts_are_evaluated() -> None:
+    env = line_world.array_env(start=None, scored=(2, 2))
+    env = env._replace(spec=env.spec._replace(decision_share=0.6))
+    result = training.train(env, tiny_training.demos(), CONFIG, seeds=2)
+    before, after = result.history[:2], result.history[2:]
+    assert all(set(line) == KEYS for line in before)
+    assert all(set(line) == KEYS | {"expert_weight", "dropped_decisions"} for line in after)
+    # Every step is a decision, and there is room for 5 rows of 8: in the first rollout 3 of 8 are
+    # dropped, in the others, one of whose rows holds a last observation, 3 of 7.
+    dropped = [line["dropped_decisions"] for line in after]
+    np.testing.assert_allclose(dropped, [(3 / 8 + 3 / 7) / 2] * 2 + [3 / 7] * 4, rtol=1e-6)
+    assert [line["env_steps"] for line in after] == [64, 64, 128, 128, 160, 160]
+    # The only scored start is the same whatever the seed of the evaluation.
+    evaluated = results.evaluate(env, result)
+    np.testing.assert_allclose(evaluated.team_return, result.final())
 
 
 @pytest.mark.parametrize(("kind", "labels"), [("mlp", "visited"), ("gru", "both")])

@@ -1,0 +1,133 @@
+"""Experience of agents that decide once in a while: rows of decisions only.
+
+On a road network an agent decides where the road forks, once in several steps. A row for every
+step would mostly hold observations that nothing is decided on: memory, and forward and backward
+passes, for nothing. Here every agent of every environment writes its rows side by side with its
+own running count, into room for C of them, and one row more from which is bootstrapped:
+
+    slot    0          1          2 ... C-1     C
+    row     decision   decision   ...           last observation
+
+A row is kept of every decision and, where an episode ends by its time limit, of its last
+observation (no decision, as in `rollout`). Behind the last of them comes the observation with which
+the rollout ends. An agent that needs more than C rows is bootstrapped from the first that does not
+fit, and what it does after that is not learnt from.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from leed_jax.config import TrainConfig
+from leed_jax.optimization import networks, returns, rollout
+from leed_jax.optimization.rollout import Finished, Progress, Situation
+from leed_jax.types import ArrayEnv, EnvSpec, Expert
+
+
+class Rows(NamedTuple):
+    """Room for C rows and the last observation; what is not used is zero, and no decision."""
+
+    observation: Float[Array, "C1 E N D"]
+    action_mask: Bool[Array, "C1 E N A"]
+    action: Int[Array, "C1 E N"]
+    log_prob: Float[Array, "C1 E N"]
+    decision: Bool[Array, "C1 E N"]
+    label: Int[Array, "C1 E N"]
+    """As in `rollout.Transitions`."""
+    labelled: Bool[Array, "C1 E N"]
+
+
+class Decisions(NamedTuple):
+    """A rollout, the rows of decisions only."""
+
+    rows: Rows
+    reward: Float[Array, "C E N"]
+    """Discounted sum of the agent's rewards until its next row."""
+    discount: Float[Array, "C E N"]
+    """gamma to the number of steps until the next row; 0 where the agent terminated before it."""
+    dropped: Float[Array, ""]
+    """Share of all decisions of the rollout that found no room."""
+
+
+def used(config: TrainConfig, spec: EnvSpec) -> bool:
+    """Whether rows are kept of decisions only; recurrent networks see every step."""
+    return config.network.kind == "mlp" and spec.decision_share < 1
+
+
+def capacity(config: TrainConfig, spec: EnvSpec) -> int:
+    """C, the rows of an agent and environment that a rollout has room for."""
+    return max(1, math.ceil(spec.decision_share * config.rollout_steps))
+
+
+def collect(
+    env: ArrayEnv,
+    actor: networks.Network,
+    params: networks.Params,
+    situation: Situation,
+    key: Key[Array, ""],
+    *,
+    config: TrainConfig,
+    expert: Expert | None = None,
+) -> tuple[Situation, Decisions, Finished]:
+    """The steps that `rollout.collect` would take for the same key, and the rows of decisions."""
+    loop = rollout.stepper(
+        env, actor, params, situation, key, steps=config.rollout_steps, expert=expert
+    )
+    room = capacity(config, env.spec)
+    num_envs, num_agents = situation.time_step.decision.shape
+    place = (jnp.arange(num_envs)[:, None], jnp.arange(num_agents))
+
+    def write(rows: Any, slot: Int[Array, "*t E N"], values: Any) -> Any:
+        """Puts values where their slots are; slots beyond the room are left out."""
+
+        def put(leaf: Array, value: Array) -> Array:
+            return leaf.at[slot, *place].set(value, mode="drop")
+
+        return jax.tree.map(put, rows, values)
+
+    def step(carry: tuple[Progress, Rows, Array], key: Key[Array, ""]) -> tuple[Any, Any]:
+        progress, rows, count = carry
+        now = progress.situation
+        after, (row, finished) = loop.step(progress, key)
+        last_observation = now.over[:, None] & ~now.time_step.terminated
+        kept = row.decision | last_observation
+        values = Rows(*(getattr(row, name) for name in Rows._fields))
+        slot = jnp.where(kept, count, room + 1)
+        steps = (row.reward, row.terminated, slot, row.decision.sum(), finished)
+        return (after, write(rows, slot, values), count + kept.astype(jnp.int32)), steps
+
+    count = jnp.zeros((num_envs, num_agents), jnp.int32)
+    start = (loop.start, _empty(situation, room + 1), count)
+    (last, rows, count), steps = jax.lax.scan(step, start, loop.keys)
+    rows = rows._replace(
+        observation=write(rows.observation, count, last.situation.time_step.observation)
+    )
+    reward, terminated, slot, decided, finished = steps
+    discount = config.gamma * (1.0 - terminated.astype(reward.dtype))
+    # Behind the room nothing is kept, so there nothing needs to be right.
+    between = returns.until_next_row(reward, discount, slot <= room)
+    blank = jnp.zeros((room, num_envs, num_agents))
+    reward, discount = write((blank, blank), slot, between)
+    decided = decided.sum()
+    dropped = (decided - rows.decision[:-1].sum()) / jnp.maximum(decided, 1)
+    found = Decisions(rows, reward, discount, dropped)
+    return last.situation, found, jax.tree.map(lambda leaf: leaf.sum(0), finished)
+
+
+def _empty(situation: Situation, size: int) -> Rows:
+    """``size`` rows of every agent and environment, all zero."""
+    observed = situation.time_step
+    flags = jnp.zeros((size, *observed.decision.shape), bool)
+    whole = flags.astype(jnp.int32)
+    return Rows(
+        observation=jnp.zeros((size, *observed.observation.shape), observed.observation.dtype),
+        action_mask=jnp.zeros((size, *observed.action_mask.shape), bool),
+        action=whole,
+        log_prob=flags.astype(jnp.float32),
+        decision=flags,
+        label=whole,
+        labelled=flags,
+    )
