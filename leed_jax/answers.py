@@ -32,7 +32,7 @@ def _parameter_type(parameter: Parameter) -> Any:
     if isinstance(parameter, Choice):
         return (Literal[parameter.options], ...)
     limits = pydantic.Field(ge=parameter.low, le=parameter.high, allow_inf_nan=False)
-    return (float, limits)
+    return (int if parameter.whole else float, limits)
 
 
 @functools.cache

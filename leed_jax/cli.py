@@ -40,7 +40,9 @@ class RunConfig:
     """What is to be learnt; `leed_jax.names()` lists them."""
     num_agents: int | None = None
     """Team size, where the scenario offers a choice; None: its own default."""
-    methods: tuple[Literal["leed", "ippo", "bc"], ...] = ("leed", "ippo")
+    options: dict[str, str] = field(default_factory=dict)
+    """Further options of the scenario, e.g. `--options seed 2 reward team`."""
+    methods: tuple[Literal["leed", "ippo", "ippo_shared", "bc"], ...] = ("leed", "ippo")
     """Trained one after the other with the same network and settings."""
     seeds: int = 3
     """Teams per method, trained side by side in one program."""
@@ -72,6 +74,8 @@ class RunConfig:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
         if not self.methods or len(set(self.methods)) != len(self.methods):
             raise ValueError(f"methods must be one or more, each once, got {self.methods}")
+        if "num_agents" in self.options:
+            raise ValueError("options must not hold num_agents: it is a setting of its own")
         if self.name is not None and not NAME.fullmatch(self.name):
             raise ValueError(
                 "name must be letters, digits, '.', '_', '+', '-', starting with a letter or "
@@ -80,15 +84,23 @@ class RunConfig:
 
 
 def parse(arguments: Sequence[str] | None = None) -> RunConfig:
-    """`RunConfig` from ``--a.b value`` and, for users of Hydra, ``a.b=value`` arguments."""
+    """`RunConfig` from ``--a.b value`` and, for users of Hydra, ``a.b=value`` arguments.
+
+    Options of the scenario are spelled ``--options seed 2`` or ``options.seed=2``.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     spelled: list[str] = []
+    options: list[str] = []
     for argument in given:
         key, found, value = argument.partition("=")
-        if found and re.fullmatch(r"[A-Za-z_][\w.]*", key):
+        if found and key.startswith("options."):
+            options += [key.removeprefix("options."), value]
+        elif found and re.fullmatch(r"[A-Za-z_][\w.]*", key):
             spelled += [f"--{key}", *(value.split(",") if key in LISTS else [value])]
         else:
             spelled.append(argument)
+    if options:
+        spelled += ["--options", *options]
     return tyro.cli(RunConfig, args=spelled, prog="python -m experiments.run")
 
 
@@ -99,8 +111,7 @@ def run(config: RunConfig) -> Path:
       FileExistsError: the folder holds a run with another configuration.
       ValueError, GenerationError: what was asked for cannot be done; the message says why.
     """
-    options = {} if config.num_agents is None else {"num_agents": config.num_agents}
-    scenario = scenarios.make(config.scenario, **options)
+    scenario = scenarios.make(config.scenario, **_options(config))
     for method in config.methods:
         losses.resolve(method, config.train)
     # A folder that is refused is refused before a model is asked, and made only once it answered.
@@ -119,6 +130,19 @@ def run(config: RunConfig) -> Path:
 
 
 # ------------------------------------------------------------------------------ its steps
+
+
+def _options(config: RunConfig) -> dict[str, Any]:
+    """Of the scenario; what reads as JSON, such as a number, is what it says."""
+
+    def read(value: str) -> Any:
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+
+    options = {name: read(value) for name, value in config.options.items()}
+    return options if config.num_agents is None else {"num_agents": config.num_agents, **options}
 
 
 def _demonstrations(
@@ -234,8 +258,3 @@ def _folder(config: RunConfig) -> tuple[Path, dict[str, Any]]:
 
 def _write_json(path: Path, content: Any) -> None:
     files.write(path, json.dumps(loggers.jsonable(content), indent=1) + "\n")
-
-
-def main() -> None:
-    """The console script ``leed``."""
-    print(run(parse()))

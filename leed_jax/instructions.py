@@ -48,6 +48,11 @@ class Number(NamedTuple):
     resolution: float
     meaning: str
 
+    @property
+    def whole(self) -> bool:
+        """Whether all its values are whole numbers."""
+        return float(self.low).is_integer() and float(self.resolution).is_integer()
+
     def encode(self, value: float) -> int:
         """Steps of ``resolution`` above ``low``."""
         return round((value - self.low) / self.resolution)
@@ -286,11 +291,11 @@ def _decode_row(row: np.ndarray, vocabulary: Vocabulary) -> Instruction:
         code = int(row[FIRST_ARGUMENT + index])
         known = isinstance(parameter, Choice)
         # 0 + 12 * 0.05 is more than 0.6: without rounding, what was decoded would not encode.
-        arguments[parameter.name] = (
-            parameter.options[code]
-            if known
-            else min(round(parameter.decode(code), 9), parameter.high)
-        )
+        if known:
+            arguments[parameter.name] = parameter.options[code]
+            continue
+        number = min(round(parameter.decode(code), 9), parameter.high)
+        arguments[parameter.name] = int(number) if parameter.whole else number
     until, limit = int(row[-3]), int(row[-2])
     return Instruction(
         command=command.name,

@@ -36,7 +36,7 @@ ALLOWED = {
 }
 """What each room may import, besides itself; rooms not listed stand above all of these."""
 
-TOP = {"cli", "__main__"}
+TOP = {"cli", "commands", "__main__"}
 """Nothing of the package imports these."""
 
 
@@ -75,7 +75,7 @@ def test_imports_inside_the_package_go_one_way(path):
         if here == "__init__" or there == here or there == "__version__":
             continue
         assert there, f"{path}:{line}: `import leed_jax` inside the package goes in a circle"
-        assert there not in TOP, f"{path}:{line}: imports {there}"
+        assert there not in TOP or here in TOP, f"{path}:{line}: imports {there}"
         if here in ALLOWED:
             known = ALLOWED[here]
             assert there in known, f"{path}:{line}: {here} imports {there}, not {sorted(known)}"

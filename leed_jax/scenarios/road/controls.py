@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from leed_jax.environments.road import RoadEnvironment, RoadState
 from leed_jax.road import drive, paths, traffic
+from leed_jax.road.network import RoadNetwork
 from leed_jax.road.routes import Choices
 from leed_jax.scenarios import Controls, Program
 
@@ -52,13 +53,12 @@ def make(
     """
     tables, network, fleet = env.tables, env.network, env.fleet
     links = network.num_links
-    toward = jnp.asarray(_first_links(network, nodes))
-    around = jnp.asarray(
-        np.stack(
-            [_first_links(_without(network, link), np.asarray(tables.zones)) for link in avoidable],
-            axis=1,
-        )
+    zones = np.asarray(tables.zones)
+    toward = jnp.asarray(paths.ways(network, nodes).first, jnp.int32)
+    around = np.stack(
+        [paths.ways(network, zones, _closed(network, link)).first for link in avoidable], axis=1
     )
+    around = jnp.asarray(around, jnp.int32)
     own = choices.of(fleet)
     most = max(len(routes) for routes in own)
     flat = [routes[min(k, len(routes) - 1)] for routes in own for k in range(most)]
@@ -110,17 +110,8 @@ def make(
     )
 
 
-def _first_links(network: Any, nodes: Int[np.ndarray, "M"]) -> Int[np.ndarray, "P M"]:
-    """First link of the fastest way from every place to every node; -1: none, or already there."""
-    table = paths.next_links(network)
-    entering = paths.time_from_link(network, nodes)
-    entering = np.concatenate([entering, np.full((1, len(nodes)), np.inf)])
-    after = entering[table]
-    first = np.take_along_axis(table[:, :, None], after.argmin(1)[:, None], 1)[:, 0]
-    return np.where(np.isfinite(after.min(1)), first, -1).astype(np.int32)
-
-
-def _without(network: Any, link: int) -> Any:
+def _closed(network: RoadNetwork, link: int) -> Float[np.ndarray, "L"]:
+    """Seconds of every link with one of them closed."""
     times = network.free_flow_time.copy()
     times[link] = CLOSED
-    return network.replace(free_flow_time=times)
+    return times

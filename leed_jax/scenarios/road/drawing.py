@@ -1,5 +1,6 @@
 """A road network with its traffic, on matplotlib axes."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,26 @@ from jaxtyping import Float, Int
 from leed_jax.environments.road import RoadEnvironment, RoadState
 from leed_jax.road.network import RoadNetwork
 
-SIDE = 0.004
+SIDE = 0.005
 """Distance of a road from the line between its nodes, relative to the map: two directions."""
 COLOURS = "YlOrRd"
 FULL = 1.5
 """Occupancy x that is drawn in the darkest colour."""
+FRAME = 0.53
+"""Half of the side of the square that is shown, relative to the map."""
+FOOT = 0.08
+"""Room for words below the map, relative to it."""
+SMALL_PRINT = 5.0
+"""Font size of the attribution, points."""
+SMALL_PRINT_WIDTH = 75
+"""Characters in a line of it."""
 
 
 def draw(env: RoadEnvironment, axes: Any, state: RoadState) -> None:
-    """One moment: roads coloured by occupancy, vehicles as dots, destinations as crosses."""
+    """One moment: roads coloured by occupancy, vehicles as dots, destinations as crosses.
+
+    The source of the map is named in small print, as the licences of most of them ask for.
+    """
     now = state.traffic
     step, place, remaining = (np.asarray(v) for v in (now.step, now.place, now.remaining))
     network, links = env.network, env.network.num_links
@@ -25,16 +37,19 @@ def draw(env: RoadEnvironment, axes: Any, state: RoadState) -> None:
     count = np.bincount(place[on], minlength=links)[:links]
     occupancy = count * np.asarray(env.tables.roads.occupancy)
     roads(axes, network, occupancy)
-    ends = network.plane[np.unique(env.fleet.destination)]
-    axes.plot(*ends.T, "x", color="tab:blue", markersize=7, markeredgewidth=2, zorder=3)
+    destinations(axes, network, np.asarray(env.tables.zones)[np.asarray(state.zone)])
     dots = positions(network, place, remaining)[under_way]
-    axes.plot(*dots.T, "o", color="black", markersize=3.5, zorder=4)
+    axes.plot(
+        *dots.T, "o", color="black", markersize=3.4, zorder=4,
+        markeredgecolor="white", markeredgewidth=0.5,
+    )  # fmt: skip
     clock = float(step) * env.rules.time_step
     arrived = int((np.asarray(now.arrival) >= 0).sum())
     axes.text(
-        0.01, 0.01, f"{clock:.0f} s, {arrived} of {len(place)} arrived",
-        transform=axes.transAxes, fontsize=8,
+        0.015, 0.985, f"{clock:.0f} s, {arrived} of {len(place)} arrived",
+        transform=axes.transAxes, fontsize=8, verticalalignment="top",
     )  # fmt: skip
+    attribution(axes, network)
 
 
 def roads(
@@ -45,27 +60,55 @@ def roads(
     full: float = FULL,
     colours: str = COLOURS,
 ) -> Any:
-    """Links as lines, coloured and widened by ``value``; returns the collection."""
+    """Links as lines, coloured and widened by ``value``; returns the collection for a colour bar.
+
+    Every direction is a line of its own, to the right of the way as cars drive.
+
+    Args:
+      axes: of matplotlib.
+      network: where.
+      value: of every link; 0 is drawn as an empty road.
+      full: value of the darkest colour and the widest line.
+      colours: a colour map's name.
+    """
     # Imported here: training must not pay for matplotlib.
     from matplotlib.collections import LineCollection
 
-    lines = _lines(network)
-    empty = value <= 0
-    axes.add_collection(LineCollection(list(lines[empty]), colors="0.82", linewidths=0.8))
-    used = LineCollection(list(lines[~empty]), cmap=colours, linewidths=1.5 + 2.0 * np.minimum(
-        value[~empty] / full, 1.0
-    ))  # fmt: skip
-    used.set_array(np.asarray(value)[~empty])
-    used.set_clim(-0.3 * full, full)
-    axes.add_collection(used)
+    lines, used = _lines(network), value > 0
+    axes.add_collection(LineCollection(lines[~used], colors="0.8", linewidths=0.8))
+    # The fullest last: where roads cross, jams stay visible.
+    order = np.flatnonzero(used)[np.argsort(value[used], kind="stable")]
+    share = np.minimum(value[order] / full, 1.0)
+    drawn = LineCollection(
+        lines[order], cmap=colours, linewidths=1.6 + 1.8 * share, capstyle="round"
+    )
+    drawn.set_array(value[order])
+    drawn.set_clim(-0.3 * full, full)  # the palest colours would be lost on white
+    axes.add_collection(drawn)
     low, high = network.plane.min(0), network.plane.max(0)
-    centre, half = (low + high) / 2, 0.53 * (high - low).max()
-    axes.set_xlim(centre[0] - half, centre[0] + half)
-    axes.set_ylim(centre[1] - half, centre[1] + half)
+    (x, y), size = (low + high) / 2, (high - low).max()
+    axes.set_xlim(x - (FRAME + FOOT / 2) * size, x + (FRAME + FOOT / 2) * size)
+    axes.set_ylim(y - (FRAME + FOOT) * size, y + FRAME * size)
     axes.set_aspect("equal")
     axes.set_xticks([])
     axes.set_yticks([])
-    return used
+    return drawn
+
+
+def destinations(axes: Any, network: RoadNetwork, nodes: Int[np.ndarray, "N"]) -> None:
+    """A cross on every node where vehicles want to go."""
+    axes.plot(
+        *network.plane[np.unique(nodes)].T, "X", color="tab:blue", markersize=8, zorder=3,
+        markeredgecolor="white", markeredgewidth=0.8,
+    )  # fmt: skip
+
+
+def attribution(axes: Any, network: RoadNetwork) -> None:
+    """Where the map comes from, in small print below it."""
+    axes.text(
+        0.015, 0.012, textwrap.fill(network.attribution, SMALL_PRINT_WIDTH),
+        transform=axes.transAxes, fontsize=SMALL_PRINT, color="0.35",
+    )  # fmt: skip
 
 
 def positions(

@@ -41,6 +41,7 @@ def vocabulary(
 ) -> Vocabulary:
     """What a vehicle can be told."""
     places = tuple(names.nodes[node] for node in nodes)
+    roads = tuple(names.links[link] for link in avoidable)
     return Vocabulary(
         agents=agents,
         commands=(
@@ -53,7 +54,7 @@ def vocabulary(
                     Choice(
                         "intersection",
                         places,
-                        "where to",
+                        f'as in {{"command": "MoveTo", "intersection": "{places[0]}"}}',
                         shown=f'the name of an intersection above, such as "{places[0]}"',
                     ),
                 ),
@@ -62,7 +63,13 @@ def vocabulary(
                 "AvoidLink",
                 "drive to the destination by the fastest way for free roads that does not use the "
                 "given road; never finished",
-                (Choice("road", tuple(names.links[link] for link in avoidable), "which road"),),
+                (
+                    Choice(
+                        "road",
+                        roads,
+                        f'which road, as in {{"command": "AvoidLink", "road": "{roads[0]}"}}',
+                    ),
+                ),
             ),
             Command(
                 "FollowRoute",
