@@ -19,6 +19,9 @@ from leed_jax.road import assignments, drive, traffic
 from leed_jax.road.assignments import Route, RouteSets, Task
 from leed_jax.road.traffic import Roads, Rules, Traffic
 
+BLOCK = 64
+"""Steps that are driven at a time: one program, however long a fleet is on the road."""
+
 
 class Conditions(NamedTuple):
     """Every link at every time."""
@@ -32,18 +35,16 @@ class Conditions(NamedTuple):
 def record(task: Task, routes: Sequence[Route]) -> Conditions:
     """The roads while all vehicles drive their routes."""
     plan = jnp.asarray(assignments.table(routes))
-    pointer = jnp.zeros(len(routes), jnp.int32)
-    now = traffic.start(task.roads, task.rules, task.trips.origin)
-    queues = task.rules.congestion == "queue"
-    states = []
-    while bool((now.arrival < 0).any()):
-        last_exit = now.last_exit
-        now, pointer, speed = _step(task.roads, task.rules, task.trips, plan, now, pointer)
-        states.append(np.asarray(last_exit if queues else speed, float))
-    state, free, step = np.array(states).T, task.network.free_flow_time, task.rules.time_step
-    if queues:
+    carry = traffic.start(task.roads, task.rules, task.trips.origin), jnp.zeros_like(plan[:, 0])
+    blocks = []
+    while not blocks or np.asarray(carry[0].arrival).min() < 0:
+        carry, block = _drive_on(task.roads, task.rules, task.trips, plan, carry)
+        blocks.append(np.asarray(block, float))
+    state = np.concatenate(blocks).T
+    free, step = task.network.free_flow_time, task.rules.time_step
+    if task.rules.congestion == "queue":
         headway = np.asarray(task.roads.headway, float)[:, None]
-        begins = step * np.arange(len(states))
+        begins = step * np.arange(state.shape[1])
         seconds = np.maximum(free[:, None], state + headway - begins)
     else:
         seconds = _times_at_speeds(state, free, step)
@@ -118,19 +119,26 @@ def _columns(time: Float[np.ndarray, "Q"], conditions: Conditions) -> Int[np.nda
 
 
 @partial(jax.jit, static_argnames="rules")
-def _step(
+def _drive_on(
     roads: Roads,
     rules: Rules,
     trips: drive.Trips,
     plan: Int[Array, "N R"],
-    now: Traffic,
-    pointer: Int[Array, "N"],
-) -> tuple[Traffic, Int[Array, "N"], Float[Array, "L"]]:
-    """A step on routes, and the speed on all links in it."""
-    deciding = traffic.deciding(now, trips.departure)
-    chosen = jnp.take_along_axis(plan, pointer[:, None], axis=1)[:, 0]
-    after, flow = traffic.advance(roads, rules, now, chosen, trips.departure, trips.destination)
-    return after, pointer + deciding.astype(jnp.int32), flow.speed
+    carry: tuple[Traffic, Int[Array, "N"]],
+) -> tuple[tuple[Traffic, Int[Array, "N"]], Float[Array, "K L"]]:
+    """K steps on routes. Of every step the speeds in it; with queues the last exits before."""
+
+    def step(
+        carry: tuple[Traffic, Int[Array, "N"]], _: None
+    ) -> tuple[tuple[Traffic, Int[Array, "N"]], Float[Array, "L"]]:
+        now, pointer = carry
+        deciding = traffic.deciding(now, trips.departure)
+        chosen = jnp.take_along_axis(plan, pointer[:, None], axis=1)[:, 0]
+        after, flow = traffic.advance(roads, rules, now, chosen, trips.departure, trips.destination)
+        state = now.last_exit if rules.congestion == "queue" else flow.speed
+        return (after, pointer + deciding.astype(jnp.int32)), state
+
+    return jax.lax.scan(step, carry, None, length=BLOCK)
 
 
 def _times_at_speeds(

@@ -63,12 +63,12 @@ def drive(roads: Roads, rules: Rules, trips: Trips, routes: Int[Array, "N R"]) -
         after, _ = traffic.advance(
             roads, rules, now, jnp.clip(chosen, 0, links - 1), departure, trips.destination
         )
-        return after, pointer + entering
+        return after, pointer + entering.astype(jnp.int32)
 
     begin = traffic.start(roads, rules, trips.origin), jnp.zeros(len(vehicles), jnp.int32)
     final, _ = jax.lax.while_loop(goes_on, step, begin)
     arrived = final.arrival >= 0
-    seconds = final.arrival - trips.departure * rules.time_step
+    seconds = final.arrival - trips.departure.astype(jnp.float32) * rules.time_step
     return jnp.where(arrived, seconds, jnp.inf)
 
 

@@ -11,6 +11,9 @@ from leed_jax.road import drive, traffic
 from leed_jax.road.assignments import Assignment, Task
 from leed_jax.road.traffic import Roads, Rules, Traffic
 
+BLOCK = 64
+"""Steps that are driven at a time: one program, however long a fleet is on the road."""
+
 
 def present_times(
     roads: Roads, rules: Rules, now: Traffic, speed: Float[Array, "L"]
@@ -25,7 +28,7 @@ def present_times(
         queues, where it is the time that a vehicle would take that enters now.
     """
     if rules.congestion == "queue":
-        begins = now.step * rules.time_step
+        begins = now.step.astype(jnp.float32) * rules.time_step
         return jnp.maximum(roads.free_flow_time, now.last_exit + roads.headway - begins)
     return roads.free_flow_time / speed
 
@@ -67,36 +70,44 @@ def navigate(task: Task) -> Assignment:
     """
     ends = jnp.asarray(task.network.head[:, None] == task.zones)
     zone = jnp.asarray(task.zone, jnp.int32)
-    now = traffic.start(task.roads, task.rules, task.trips.origin)
     speed = jnp.ones_like(task.roads.free_flow_time)
-    routes: list[list[int]] = [[] for _ in zone]
-    while bool((now.arrival < 0).any()) and int(now.step) < drive.MAX_STEPS:
-        deciding = np.asarray(traffic.deciding(now, task.trips.departure))
-        now, speed, chosen = _step(task.roads, task.rules, task.trips, ends, zone, now, speed)
+    carry = traffic.start(task.roads, task.rules, task.trips.origin), speed
+    routes: list[list[int]] = [[] for _ in task.zone]
+    under_way = True
+    while under_way and int(carry[0].step) < drive.MAX_STEPS:
+        carry, chosen = _drive_on(task.roads, task.rules, task.trips, ends, zone, carry)
         chosen = np.asarray(chosen)
-        for vehicle in np.flatnonzero(deciding):
-            routes[vehicle].append(int(chosen[vehicle]))
-    arrival = np.asarray(now.arrival, np.float64)
+        for step, vehicle in zip(*np.nonzero(chosen >= 0), strict=True):
+            routes[vehicle].append(int(chosen[step, vehicle]))
+        under_way = np.asarray(carry[0].arrival).min() < 0
+    arrival = np.asarray(carry[0].arrival, np.float64)
     departure = np.asarray(task.trips.departure) * task.rules.time_step
     seconds = np.where(arrival >= 0, arrival - departure, np.inf)
     return Assignment(tuple(tuple(route) for route in routes), seconds)
 
 
 @partial(jax.jit, static_argnames="rules")
-def _step(
+def _drive_on(
     roads: Roads,
     rules: Rules,
     trips: drive.Trips,
     ends: Bool[Array, "L Z"],
     zone: Int[Array, "N"],
-    now: Traffic,
-    speed: Float[Array, "L"],
-) -> tuple[Traffic, Float[Array, "L"], Int[Array, "N"]]:
-    """A step in which those at a node go the currently fastest way."""
-    togo = time_to_go(roads, present_times(roads, rules, now, speed), ends)
-    options = roads.next_link[now.place]
-    onward = jnp.where(options >= 0, togo[options, zone[:, None]], jnp.inf)
-    best = jnp.argmin(onward, axis=1)
-    chosen = jnp.take_along_axis(options, best[:, None], axis=1)[:, 0]
-    after, flow = traffic.advance(roads, rules, now, chosen, trips.departure, trips.destination)
-    return after, flow.speed, chosen
+    carry: tuple[Traffic, Float[Array, "L"]],
+) -> tuple[tuple[Traffic, Float[Array, "L"]], Int[Array, "K N"]]:
+    """K steps in which those at a node go the currently fastest way; links taken, -1: none."""
+
+    def step(
+        carry: tuple[Traffic, Float[Array, "L"]], _: None
+    ) -> tuple[tuple[Traffic, Float[Array, "L"]], Int[Array, "N"]]:
+        now, speed = carry
+        togo = time_to_go(roads, present_times(roads, rules, now, speed), ends)
+        options = roads.next_link[now.place]
+        onward = jnp.where(options >= 0, togo[options, zone[:, None]], jnp.inf)
+        best = jnp.argmin(onward, axis=1)
+        chosen = jnp.take_along_axis(options, best[:, None], axis=1)[:, 0]
+        after, flow = traffic.advance(roads, rules, now, chosen, trips.departure, trips.destination)
+        deciding = traffic.deciding(now, trips.departure)
+        return (after, flow.speed), jnp.where(deciding, chosen, -1)
+
+    return jax.lax.scan(step, carry, None, length=BLOCK)

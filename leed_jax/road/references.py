@@ -1,7 +1,8 @@
 """What a fleet's travel time is measured against: five ways to route it, from worst to bound.
 
 All times are simulated with `traffic`, mean seconds per vehicle from departure to arrival. Every
-search is the same again with the same seed on the same machine.
+search is the same again with the same seed on the same machine. All functions raise a
+``ValueError`` that names the vehicle if one cannot get where it wants to.
 """
 
 from collections.abc import Callable
@@ -21,8 +22,10 @@ from leed_jax.road.network import RoadNetwork
 Congestion = Literal["bpr", "queue"]
 ROUTES = 8
 """Fastest routes at free flow in a vehicle's set to begin with."""
-RESPONSE_ROUNDS = 60
 TOLL_ROUNDS = 20
+"""Of the rough equilibrium under tolls that the search also starts from."""
+MOST_RESPONSE_ROUNDS, MOST_SEARCH_ROUNDS = 60, 400
+"""For small fleets."""
 USEFUL = 1.05
 """Least ff / so at which a score says something."""
 
@@ -96,7 +99,7 @@ def references(
     ff = _free_flow(task, sets)
     nav = navigate(task)
     tell(f"free-flow {ff.mean_seconds:.2f} s, navigation {nav.mean_seconds:.2f} s")
-    ue = _equilibrium(task, sets, ff, RESPONSE_ROUNDS, seed, tell)
+    ue = _equilibrium(task, sets, ff, None, seed, tell)
     so = _near_optimum(task, sets, [ff, ue.assignment], rounds, seed, tell)
     found = {"so": so, "ue": ue.assignment, "nav": nav, "ff": ff}
     return References(
@@ -135,7 +138,7 @@ def equilibrium(
     network: RoadNetwork,
     fleet: Fleet,
     *,
-    rounds: int = RESPONSE_ROUNDS,
+    rounds: int | None = None,
     seed: int = 0,
     congestion: Congestion = "bpr",
     progress: Callable[[str], None] | None = None,
@@ -151,7 +154,8 @@ def equilibrium(
     Args:
       network: that the fleet drives on.
       fleet: who drives where and when.
-      rounds: in which every vehicle responds once, at most.
+      rounds: in which every vehicle responds once, at most; 60, fewer for more than 213 vehicles,
+        unless given.
       seed: of the order in which they do.
       congestion: the model of traffic.
       progress: is told about every round.
@@ -180,7 +184,7 @@ def near_optimum(
     Args:
       network: that the fleet drives on.
       fleet: who drives where and when.
-      rounds: 200 for up to 64 vehicles, fewer for more, unless given.
+      rounds: 400 for up to 32 vehicles, fewer for more, unless given.
       seed: of all draws.
       congestion: the model of traffic.
       progress: is told about every start and every improvement.
@@ -189,7 +193,7 @@ def near_optimum(
     task = assignments.prepare(network, fleet, congestion)
     sets = RouteSets(task, ROUTES)
     ff = _free_flow(task, sets)
-    ue = _equilibrium(task, sets, ff, RESPONSE_ROUNDS, seed, tell)
+    ue = _equilibrium(task, sets, ff, None, seed, tell)
     return _near_optimum(task, sets, [ff, ue.assignment], rounds, seed, tell)
 
 
@@ -212,7 +216,7 @@ def _equilibrium(
     task: Task,
     sets: RouteSets,
     start: Assignment,
-    rounds: int,
+    rounds: int | None,
     seed: int,
     progress: Callable[[str], None],
 ) -> Equilibrium:
@@ -220,7 +224,7 @@ def _equilibrium(
         task,
         sets,
         start,
-        rounds=rounds,
+        rounds=_rounds(task, MOST_RESPONSE_ROUNDS) if rounds is None else rounds,
         candidates=_candidates(task),
         draw=np.random.default_rng([seed, 0]),
         progress=progress,
@@ -241,7 +245,7 @@ def _near_optimum(
         task,
         sets,
         [*starts, tolled],
-        rounds=max(10, min(200, 12_800 // task.fleet.num_vehicles)) if rounds is None else rounds,
+        rounds=_rounds(task, MOST_SEARCH_ROUNDS) if rounds is None else rounds,
         candidates=_candidates(task),
         draw=draw,
         progress=progress,
@@ -256,6 +260,11 @@ def _lower_bound(task: Task) -> Float[np.ndarray, "N"]:
 def _candidates(task: Task) -> int:
     """Routes per vehicle that are driven in a search: simulations of large fleets cost more."""
     return 8 if task.fleet.num_vehicles <= 128 else 4
+
+
+def _rounds(task: Task, most: int) -> int:
+    """So many that a search takes seconds for 16 vehicles and minutes for 512."""
+    return max(10, min(most, 12_800 // task.fleet.num_vehicles))
 
 
 def _silence(message: str) -> None:

@@ -1,7 +1,7 @@
 """How vehicles move and slow each other down: one step of all vehicles, arrays all the way.
 
-Every vehicle on a link drives at the link's current speed, so nobody overtakes (first in, first
-out). The speed follows from the number of vehicles on the link: with occupancy x = w n / (c t0)
+Every vehicle on a link drives at the link's current speed: first in, first out, but for one case
+(below). The speed follows from the number of vehicles on the link: with occupancy x = w n / (c t0)
 relative to what is there at capacity (Little's law turns the flow of the BPR curve into
 vehicles), the speed is f = 1 / (1 + b x^p) of free flow and the travel time t0 / f.
 
@@ -9,7 +9,9 @@ vehicles), the speed is f = 1 / (1 + b x^p) of free flow and the travel time t0 
 the most, in the order of entry: exit = max(entry + t0, last exit + w/c).
 
 Time is continuous across nodes: what is left of a step when a vehicle reaches a node is its
-credit on the next link.
+credit on the next link. It is driven at the speed of the following step: who comes to a link in
+the very step in which a jam on it ends does not feel it, and can overtake who came less than a
+step earlier and did.
 """
 
 from dataclasses import dataclass
@@ -187,7 +189,7 @@ def advance(
     times = roads.free_flow_time[link]
     last_exit = traffic.last_exit
     if rules.congestion == "queue":
-        begins = traffic.step * rules.time_step
+        begins = traffic.step.astype(jnp.float32) * rules.time_step
         times, last_exit = _queue(roads, link, entering, begins - traffic.credit, last_exit)
     count = occupancy(roads, place, moving)
     speeds = speed(roads, rules, count)
@@ -227,7 +229,7 @@ def _queue(
     group, sorted_link = group[order], link[order]
     index = jnp.arange(group.shape[0])
     first = jnp.concatenate([jnp.ones(1, bool), group[1:] != group[:-1]])
-    rank = index - jax.lax.cummax(jnp.where(first, index, 0))
+    rank = (index - jax.lax.cummax(jnp.where(first, index, 0))).astype(jnp.float32)
     headway = roads.headway[sorted_link]
     earliest = entry[order] + roads.free_flow_time[sorted_link] - rank * headway
 
