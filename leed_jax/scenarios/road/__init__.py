@@ -1,6 +1,7 @@
 """``road/<network>``: vehicles that share a congested road network (LEED's own task)."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -73,7 +74,7 @@ def make(
       reward: "own", "team", "mix" or "tolled"; this and the rest as in `RoadSettings`.
       team_share: of the team's reward in "mix".
       arrival_bonus: paid on arrival.
-      trips: "fixed", or "sampled" on every reset.
+      trips: "fixed", or "sampled" on every reset (for training only, see `on_network`).
       departure_jitter: steps.
       horizon: steps.
       congestion: "bpr" or "queue".
@@ -116,6 +117,9 @@ def on_network(
 ) -> Scenario:
     """The scenario for any network and fleet.
 
+    With sampled trips it can be trained on, without demonstrations. Asking for plans or carrying
+    one out raises ``ValueError``: they are for given vehicles.
+
     Args:
       network: where.
       fleet: who, when, and how many real vehicles an agent stands for.
@@ -129,7 +133,8 @@ def on_network(
       ValueError: the fleet does not fit the network.
     """
     settings = RoadSettings() if settings is None else settings
-    if seconds is None and settings.congestion == "bpr":
+    # The references are of this fleet under BPR; sampled trips are others.
+    if seconds is None and (settings.congestion, settings.trips) == ("bpr", "fixed"):
         seconds = fleets.known_references(network, fleet)
     env = environment.make(network, fleet, settings, kind=kind, seconds=seconds)
     found = routes.choices(network, fleet, SHOWN_COUNTS)
@@ -138,6 +143,9 @@ def on_network(
     nodes = np.unique(np.concatenate([network.tail[corridor], network.head[corridor]]))
     avoidable = control.busiest_links(found.of(fleet))
     controls = control.make(env, found, nodes, avoidable)
+    describe = partial(words.describe, env, found, names)
+    if settings.trips == "sampled":
+        controls, describe = controls._replace(init=_refuse), _refuse
     told = {
         "num_agents": fleet.num_vehicles,
         "demand": fleet.demand,
@@ -166,7 +174,7 @@ def on_network(
             env=env.array_env,
             vocabulary=words.vocabulary(agents, names, nodes, avoidable, env.horizon),
             task=words.task(env, found, names, group),
-            describe=lambda state: words.describe(env, found, names, group),
+            describe=lambda state: describe(group),
             controls=controls,
             advice=words.GOALS,
             feedback=lambda states, targets: words.feedback(
@@ -181,6 +189,14 @@ def on_network(
         )
 
     return speaking_to(every)
+
+
+def _refuse(*_: Any) -> Any:
+    """In place of what speaks of given vehicles, which sampled trips have none of."""
+    raise ValueError(
+        "trips='sampled' draws other trips for every episode: they can be trained on but not "
+        "instructed, since plans are for given vehicles; use trips='fixed' for plans"
+    )
 
 
 def _judge(played: Episodes) -> Judgement:

@@ -1,6 +1,6 @@
 """Instructions for vehicles as next-link tables: what each command means on the road."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -66,14 +66,17 @@ def make(
     goals, origin = jnp.asarray(nodes, jnp.int32), jnp.asarray(fleet.origin, jnp.int32) + links
     vehicles = jnp.arange(len(own))
 
-    def resolve(state: RoadState, program: Program, memory: Any) -> tuple[Target, Any]:
+    def resolve(
+        state: RoadState, program: Program, been: Bool[Array, "N"]
+    ) -> tuple[Target, Bool[Array, "N"]]:
         place, zone = state.traffic.place, state.zone
         argument = program.arguments[:, 0]
         fastest = tables.fastest[place, zone]
         goal = jnp.minimum(argument, len(nodes) - 1)
         move = toward[place, goal]
-        arrived = tables.node[place] == goals[goal]
-        move = jnp.where(arrived | (move < 0), fastest, move)
+        # The last move stays in force once it is done: from there on to the destination.
+        been = (been & ~program.started) | (tables.node[place] == goals[goal])
+        move = jnp.where(been | (move < 0), fastest, move)
         route = listed[vehicles, jnp.minimum(argument, most - 1)]
         here = route == place[:, None]
         following = jnp.take_along_axis(
@@ -88,12 +91,12 @@ def make(
         deciding = traffic.deciding(state.traffic, state.departure)
         link = jnp.stack([move, avoiding, following])[program.op, vehicles]
         slot = (tables.roads.next_link[place] == link[:, None]).argmax(1)
-        reaches = tables.roads.head[link] == goals[goal]
+        finished = deciding & (program.op == MOVE_TO) & (tables.roads.head[link] == goals[goal])
         return Target(
             link=jnp.where(deciding, link, place),
             slot=jnp.where(deciding, slot, 0).astype(jnp.int32),
-            finished=deciding & reaches & (program.op == MOVE_TO),
-        ), memory
+            finished=finished,
+        ), been | finished
 
     def passed(state: RoadState, program: Program) -> Bool[Array, "N"]:
         """A move to where the vehicle stands has nothing to do."""
@@ -106,7 +109,10 @@ def make(
         return target.slot, target.finished
 
     return Controls(
-        init=lambda state: (), resolve=resolve, controllers=(act, act, act), passed=passed
+        init=lambda state: jnp.zeros(len(own), bool),
+        resolve=resolve,
+        controllers=(act, act, act),
+        passed=passed,
     )
 
 

@@ -19,9 +19,9 @@ FRAME = 0.53
 FOOT = 0.08
 """Room for words below the map, relative to it."""
 SMALL_PRINT = 5.0
-"""Font size of the attribution, points."""
+"""Font size, points."""
 SMALL_PRINT_WIDTH = 75
-"""Characters in a line of it."""
+"""Characters in a line."""
 
 
 def draw(env: RoadEnvironment, axes: Any, state: RoadState) -> None:
@@ -49,7 +49,7 @@ def draw(env: RoadEnvironment, axes: Any, state: RoadState) -> None:
         0.015, 0.985, f"{clock:.0f} s, {arrived} of {len(place)} arrived",
         transform=axes.transAxes, fontsize=8, verticalalignment="top",
     )  # fmt: skip
-    attribution(axes, network)
+    small_print(axes, f"dark red: {FULL:g} times the vehicles at capacity", network.attribution)
 
 
 def roads(
@@ -75,12 +75,12 @@ def roads(
     from matplotlib.collections import LineCollection
 
     lines, used = _lines(network), value > 0
-    axes.add_collection(LineCollection(lines[~used], colors="0.8", linewidths=0.8))
+    axes.add_collection(LineCollection(list(lines[~used]), colors="0.8", linewidths=0.8))
     # The fullest last: where roads cross, jams stay visible.
     order = np.flatnonzero(used)[np.argsort(value[used], kind="stable")]
     share = np.minimum(value[order] / full, 1.0)
     drawn = LineCollection(
-        lines[order], cmap=colours, linewidths=1.6 + 1.8 * share, capstyle="round"
+        list(lines[order]), cmap=colours, linewidths=1.6 + 1.8 * share, capstyle="round"
     )
     drawn.set_array(value[order])
     drawn.set_clim(-0.3 * full, full)  # the palest colours would be lost on white
@@ -103,10 +103,10 @@ def destinations(axes: Any, network: RoadNetwork, nodes: Int[np.ndarray, "N"]) -
     )  # fmt: skip
 
 
-def attribution(axes: Any, network: RoadNetwork) -> None:
-    """Where the map comes from, in small print below it."""
+def small_print(axes: Any, *paragraphs: str) -> None:
+    """Words below the map, such as where it comes from."""
     axes.text(
-        0.015, 0.012, textwrap.fill(network.attribution, SMALL_PRINT_WIDTH),
+        0.015, 0.012, "\n".join(textwrap.fill(text, SMALL_PRINT_WIDTH) for text in paragraphs),
         transform=axes.transAxes, fontsize=SMALL_PRINT, color="0.35",
     )  # fmt: skip
 
