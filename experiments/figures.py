@@ -1,6 +1,7 @@
 """Learning curves of a results folder: interquartile mean over seeds, with a bootstrap band."""
 
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from experiments.results import Results
 STYLES = {
     "leed": ("#0072B2", "o"),
     "ippo": ("#D55E00", "s"),
+    "ippo_shared": ("#CC79A7", "v"),
     "bc": ("#009E73", "^"),
     "mappo": ("#CC79A7", "D"),
     "iql": ("#E69F00", "v"),
@@ -32,6 +34,10 @@ LEGEND_COLUMNS = 3
 PANEL_INCHES = (4.3, 3.1)
 NUM_MARKERS = 8
 """Along a curve."""
+TITLE_CHARACTERS = 48
+"""Per column of panels; a longer title is broken into lines."""
+EARLY, FOCUS = 0.25, 4.0
+"""Where the first quarter of the curves spans so many times the rest, the panel shows the rest."""
 X_LABELS = {"env_steps": "environment steps", "seconds": "wall-clock time [s]"}
 
 
@@ -99,7 +105,9 @@ def _title(results: Results, columns: int) -> str:
     seeds = "-".join(str(count) for count in sorted({min(counts), max(counts)}))
     seeds += " seed" if counts == {1} else " seeds"
     parts = [folders.title(results.summary), f"{seeds}: IQM with 95 % bootstrap interval"]
-    return (", " if columns > 1 else "\n").join(parts)
+    text = (", " if columns > 1 else "\n").join(parts)
+    width = TITLE_CHARACTERS * columns
+    return "\n".join(textwrap.fill(line, width) for line in text.splitlines())
 
 
 def _draw_panel(axes: Axes, results: Results, metric: str, x: str) -> None:
@@ -113,6 +121,7 @@ def _draw_panel(axes: Axes, results: Results, metric: str, x: str) -> None:
     threshold = results.summary.get("threshold")
     if threshold and threshold["metric"] == metric:
         _draw_level(axes, threshold["value"], "threshold", "0.45", ":")
+    _focus(axes)
     unit = "\n[sum over agents and steps]" if metric == "team_return" else ""
     axes.set(xlabel=X_LABELS[x], ylabel=folders.words(metric) + unit)
     axes.set_xlim(left=0)
@@ -120,6 +129,24 @@ def _draw_panel(axes: Axes, results: Results, metric: str, x: str) -> None:
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _focus(axes: Axes) -> None:
+    """Leaves out what untrained teams do where it would flatten all that comes later."""
+    lines = [np.asarray(line.get_xydata(), float) for line in axes.get_lines()]
+    curves = [line for line in lines if len(line) > 2]
+    if not curves:
+        return
+    end = max(curve[-1, 0] for curve in curves)
+    late = [curve[curve[:, 0] >= EARLY * end, 1] for curve in curves]
+    levels = [line[:, 1] for line in lines if len(line) <= 2]
+    shown, every = (
+        np.concatenate([*values, *levels]) for values in (late, [c[:, 1] for c in curves])
+    )
+    shown, every = shown[np.isfinite(shown)], every[np.isfinite(every)]
+    if len(shown) and np.ptp(every) > FOCUS * np.ptp(shown) > 0:
+        margin = 0.15 * np.ptp(shown)
+        axes.set_ylim(shown.min() - margin, shown.max() + margin)
 
 
 def _draw_level(axes: Axes, value: float | None, name: str, colour: str, line: str) -> None:

@@ -15,6 +15,7 @@ from leed_jax import loggers, statistics
 LABELS = {
     "leed": "LEED",
     "ippo": "IPPO",
+    "ippo_shared": "IPPO, shared",
     "bc": "BC",
     "mappo": "MAPPO",
     "iql": "IQL",

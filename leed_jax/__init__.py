@@ -16,7 +16,7 @@ from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.demonstrations import load as load_demonstrations
 from leed_jax.demonstrations import merge as merge_demonstrations
-from leed_jax.environments.jaxmarl import as_array_env
+from leed_jax.environments.jaxmarl import as_array_env, as_multi_agent_env
 from leed_jax.execution import demonstrate, make_expert
 from leed_jax.generation import (
     AnswersNeeded,
@@ -66,6 +66,7 @@ __all__ = [
     "TranscriptDriftWarning",
     "Vocabulary",
     "as_array_env",
+    "as_multi_agent_env",
     "demonstrate",
     "evaluate",
     "generate_demonstrations",

@@ -87,9 +87,9 @@ def _expert(
         if controls.passed is not None:
             idle = controls.passed(state, program(memory)[0]) & (memory.counter < last)
             memory = memory._replace(
-                counter=memory.counter + idle,
+                counter=memory.counter + idle.astype(jnp.int32),
                 elapsed=jnp.where(idle, 0, memory.elapsed),
-                completed=memory.completed + idle,
+                completed=memory.completed + idle.astype(jnp.int32),
             )
         now, row = program(memory)
         targets, scenario_memory = controls.resolve(state, now, memory.scenario)

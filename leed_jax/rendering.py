@@ -26,6 +26,8 @@ DOTS_PER_INCH = 100
 NUM_COLOURS = 255
 """Of the palette: one index is left for "as in the frame before", which halves the file."""
 RENDER_SEED = 7
+MAX_FRAMES = 120
+"""Of a longer episode every second step is shown, or every third, and so on."""
 LAST_FRAME_SECONDS = 1.5
 """How long the end of the episodes stands before the GIF starts over."""
 
@@ -68,13 +70,14 @@ def save_gif(
 
     A frame shows the states before a step, the number of that step and the team return including
     it, so that the last frame shows the return of the episode. Episodes that end before the others
-    stand still. The file appears whole or not at all.
+    stand still. Of episodes of more than `MAX_FRAMES` steps every k-th step is shown, and the
+    last one. The file appears whole or not at all.
 
     Args:
       scenario: draws the states.
       clips: one panel each, at most four in a row.
       path: of the GIF.
-      fps: frames, which are steps, per second; 1 to 50, GIF counts in hundredths of a second.
+      fps: frames per second; 1 to 50, GIF counts in hundredths of a second.
 
     Raises:
       ValueError: no clip, an empty one, sizes within a clip that differ, or ``fps`` out of range.
@@ -136,7 +139,7 @@ def render(
         anew, with every agent's target).
       path: of the GIF.
       start: number of the start that is shown.
-      fps: steps per second.
+      fps: frames per second; a frame is a step, or several in long episodes (`save_gif`).
 
     Raises:
       ValueError: demonstrations that do not hold the one plan they were made by.
@@ -202,11 +205,18 @@ def _frames(scenario: Scenario, clips: Sequence[Clip]) -> Iterator[np.ndarray]:
         for index in range(len(clips))
     ]
     returns = [np.cumsum(each.rewards) for each in clips]
-    for step in range(max(len(each.rewards) for each in clips)):
+    for step in _shown_steps(max(len(each.rewards) for each in clips)):
         for axes, each, total in zip(panels, clips, returns, strict=True):
             _draw_panel(scenario, axes, each, total, step)
         canvas.draw()
         yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _shown_steps(length: int) -> list[int]:
+    """Every step, or so few at equal distances that they are no more than `MAX_FRAMES`."""
+    apart = math.ceil(length / MAX_FRAMES)
+    # Counted from the end: the last step shows how the episode ended.
+    return list(range(length - 1, -1, -apart))[::-1]
 
 
 def _draw_panel(

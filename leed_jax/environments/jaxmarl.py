@@ -1,10 +1,11 @@
-"""Any JaxMARL ``MultiAgentEnv`` with discrete actions as an `ArrayEnv`."""
+"""JaxMARL's interface: its ``MultiAgentEnv`` as an `ArrayEnv`, and an `ArrayEnv` as one of its."""
 
 import contextlib
+import functools
 import io
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import jax
@@ -13,8 +14,22 @@ import jax.numpy as jnp
 from leed_jax.types import ArrayEnv, EnvSpec, Measure, State, TimeStep
 
 
+class MultiAgentState(NamedTuple):
+    """State of what `as_multi_agent_env` gives."""
+
+    env: State
+    """The `ArrayEnv`'s own."""
+    time_step: TimeStep
+    """What the agents see in it, legal actions included."""
+
+
 def load(name: str, **options: Any) -> Any:
-    """The JaxMARL environment registered as ``name``, imported only here.
+    """The JaxMARL environment registered as ``name``."""
+    return _jaxmarl().make(name, **options)
+
+
+def _jaxmarl() -> Any:
+    """The package, imported only here.
 
     The import prints two lines about submodules that its wheel does not hold: kept off the
     user's screen. A module of its own (environments/mabrax/mabrax_env.py:16) sets ``sys.stdout``
@@ -27,7 +42,7 @@ def load(name: str, **options: Any) -> Any:
         mock.patch.multiple(sys, __stdout__=silence, __stderr__=silence),
     ):
         import jaxmarl
-    return jaxmarl.make(name, **options)
+    return jaxmarl
 
 
 def as_array_env(
@@ -103,6 +118,73 @@ def as_array_env(
         return _strong((state, time_step(observation, state, rewards, done["__all__"])))
 
     return ArrayEnv(reset=reset, step=step, spec=spec, measures=measures)
+
+
+def as_multi_agent_env(env: ArrayEnv) -> Any:
+    """``env`` as a JaxMARL ``MultiAgentEnv``, for its wrappers and its algorithms.
+
+    Dictionaries by agent's name, without padding. An agent is done when its return ends or the
+    episode is over; ``step`` then resets at once, as JaxMARL's environments do (and never to
+    `ArrayEnv.scored_reset`: for that take ``env.scored``). ``info`` tells, per agent [N]:
+
+    - ``decision``: whether its next action matters, see `TimeStep`;
+    - ``truncated``: the time limit cut the episode; what follows was to be bootstrapped.
+
+    Its states are `MultiAgentState`. A program that unpacks dictionaries grows with the number of
+    agents; for hundreds of them the `ArrayEnv` itself compiles faster.
+
+    Args:
+      env: any, such as a scenario's.
+    """
+    _jaxmarl()
+    from jaxmarl.environments import multi_agent_env, spaces
+
+    agents, spec = env.spec.agents, env.spec
+    seen = dict(zip(agents, spec.observation_sizes, strict=True))
+    allowed = dict(zip(agents, spec.action_sizes, strict=True))
+
+    def by_agent(values: Any) -> dict[str, Any]:
+        return {agent: values[index] for index, agent in enumerate(agents)}
+
+    class FromArrays(multi_agent_env.MultiAgentEnv):
+        def __init__(self) -> None:
+            super().__init__(num_agents=spec.num_agents)
+            self.agents = list(agents)
+            box = functools.partial(spaces.Box, -jnp.inf, jnp.inf)
+            self.observation_spaces = {agent: box((size,)) for agent, size in seen.items()}
+            self.action_spaces = {agent: spaces.Discrete(n) for agent, n in allowed.items()}
+
+        @property
+        def name(self) -> str:
+            return spec.name
+
+        @functools.partial(jax.jit, static_argnums=0)
+        def reset(self, key: Any) -> Any:
+            state = MultiAgentState(*env.reset(key))
+            return self.get_obs(state), state
+
+        @functools.partial(jax.jit, static_argnums=0)
+        def step_env(self, key: Any, state: MultiAgentState, actions: dict[str, Any]) -> Any:
+            chosen = jnp.stack([jnp.asarray(actions[agent], jnp.int32) for agent in agents])
+            state = MultiAgentState(*env.step(key, state.env, chosen))
+            now = state.time_step
+            done = by_agent(now.terminated | now.over) | {"__all__": now.over}
+            info = {
+                "decision": now.decision,
+                "truncated": jnp.broadcast_to(now.truncated, now.decision.shape),
+            }
+            return self.get_obs(state), state, by_agent(now.reward), done, info
+
+        def get_obs(self, state: MultiAgentState) -> dict[str, Any]:
+            rows = by_agent(state.time_step.observation)
+            return {agent: rows[agent][:size] for agent, size in seen.items()}
+
+        @functools.partial(jax.jit, static_argnums=0)
+        def get_avail_actions(self, state: MultiAgentState) -> dict[str, Any]:
+            rows = by_agent(state.time_step.action_mask)
+            return {agent: rows[agent][:n] for agent, n in allowed.items()}
+
+    return FromArrays()
 
 
 def _strong(values: Any) -> Any:

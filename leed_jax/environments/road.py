@@ -190,8 +190,10 @@ class RoadEnvironment:
         Of a vehicle under way: until now, and then at free flow to its destination.
         """
         now, rules = state.traffic, self.rules
-        begun = state.departure * rules.time_step
-        clock = jnp.maximum(now.step * rules.time_step, begun) - now.credit
+        begun, clock = (
+            steps.astype(jnp.float32) * rules.time_step for steps in (state.departure, now.step)
+        )
+        clock = jnp.maximum(clock, begun) - now.credit
         togo = now.remaining + self.tables.onward[now.place, state.zone]
         return jnp.where(now.arrival >= 0, now.arrival, clock + togo) - begun
 
@@ -241,7 +243,8 @@ class RoadEnvironment:
         old, new = before.traffic, after.traffic
         moving = traffic.active(old, before.departure)
         arrived = moving & (new.arrival >= 0)
-        passed = jnp.where(arrived, new.arrival - old.step * rules.time_step, rules.time_step)
+        begins = old.step.astype(jnp.float32) * rules.time_step
+        passed = jnp.where(arrived, new.arrival - begins, rules.time_step)
         passed = jnp.where(moving, passed, 0.0)
         share = settings.shared
         if share:
@@ -255,7 +258,7 @@ class RoadEnvironment:
             link = jnp.where(entering, new.place, 0)
             delay = self.tables.roads.free_flow_time[link] * (1 / flow.speed[link] - 1)
             reward = reward - jnp.where(entering, rules.power * delay / before.free_time, 0.0)
-        return reward + settings.arrival_bonus * arrived
+        return reward + settings.arrival_bonus * arrived.astype(jnp.float32)
 
     def _time_step(self, state: RoadState, reward: Float[Array, "N"]) -> TimeStep:
         now = state.traffic

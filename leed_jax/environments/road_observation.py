@@ -48,7 +48,7 @@ def observe(
     roads, now = tables.roads, state.traffic
     on = traffic.active(now, state.departure) & (now.remaining > 0)
     count = traffic.occupancy(roads, now.place, on)
-    x = jnp.minimum(count * roads.occupancy, CLIP)
+    x = jnp.minimum(count.astype(jnp.float32) * roads.occupancy, CLIP)
     speed = traffic.speed(roads, rules, count)
     beyond = _mean_beyond(tables, x)
     links, possible, togo = road_tables.slots(tables, now.place, state.zone)
@@ -68,7 +68,7 @@ def observe(
     )
     per_slot = jnp.where(possible[..., None], per_slot, 0.0)
     deciding = traffic.deciding(now, state.departure)
-    share = jnp.broadcast_to(now.step / horizon, deciding.shape)
+    share = jnp.broadcast_to(now.step.astype(jnp.float32) / horizon, deciding.shape)
     ahead = now.remaining + tables.onward[now.place, state.zone]
     own = jnp.stack(
         [
@@ -91,5 +91,5 @@ def observe(
 def _mean_beyond(tables: Tables, x: Float[Array, "L"]) -> Float[Array, "L"]:
     """Mean occupancy of the links that may follow each link."""
     following = tables.roads.next_link[: x.shape[0]]
-    there = following >= 0
-    return (x[following] * there).sum(1) / jnp.maximum(there.sum(1), 1)
+    there = (following >= 0).astype(jnp.float32)
+    return (x[following] * there).sum(1) / jnp.maximum(there.sum(1), 1.0)

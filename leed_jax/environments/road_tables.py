@@ -39,15 +39,11 @@ class Tables(NamedTuple):
 
 def build(network: RoadNetwork, fleet: Fleet, zones: Int[np.ndarray, "Z"]) -> Tables:
     """Tables of ``network`` for the platoons of ``fleet`` and these destinations."""
-    table = paths.next_links(network)
     entering = paths.time_from_link(network, zones)
     entering = np.concatenate([entering, np.full((1, len(zones)), np.inf)])
-    after = entering[table]  # [P D Z]; slot -1 reads the last row, which is no link
+    fastest, seconds = paths.ways(network, zones)
     node = np.concatenate([network.head, np.arange(network.num_nodes)])
-    there = node[:, None] == zones
-    onward = np.where(there, 0.0, after.min(1))
-    fastest = np.take_along_axis(table[:, :, None], after.argmin(1)[:, None], 1)[:, 0]
-    fastest = np.where(np.isfinite(after.min(1)), fastest, -1)
+    onward = np.where(node[:, None] == zones, 0.0, seconds)
     middle = (network.plane.max(0) + network.plane.min(0)) / 2
     half = max((network.plane.max(0) - network.plane.min(0)).max() / 2, 1e-9)
     # Without congestion a capacity means nothing.

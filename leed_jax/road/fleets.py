@@ -36,6 +36,10 @@ class Fleet:
     """Factor on all capacities; only platoon / kappa matters."""
 
     def __post_init__(self) -> None:
+        for name in ("destination", "departure"):
+            rows, count = len(getattr(self, name)), len(self.origin)
+            if rows != count:
+                raise ValueError(f"fleet {self.name}: {name} must have {count} rows, got {rows}")
         for vehicle, (origin, destination) in enumerate(
             zip(self.origin, self.destination, strict=True)
         ):
@@ -188,8 +192,9 @@ def known_references(network: RoadNetwork, fleet: Fleet) -> Mapping[str, float] 
     if fleet.name not in read_shipped(network.name):
         return None
     found = read_shipped(network.name)[fleet.name]
-    same = np.array_equal(found.origin, fleet.origin) and np.array_equal(
-        found.departure, fleet.departure
+    same = all(
+        np.array_equal(getattr(found, name), getattr(fleet, name))
+        for name in ("origin", "destination", "departure")
     )
     if not same or found.platoon / found.kappa != fleet.platoon / fleet.kappa:
         return None

@@ -1,11 +1,17 @@
 """Shortest paths under turn rules: on the graph whose nodes are links."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import dijkstra, yen
 
 from leed_jax.road.network import RoadNetwork
+
+MAX_WALKS = 4000
+"""Ways that are looked through for those that pass no node twice: where a pair has fewer of these
+than are wanted, the others have no end."""
 
 
 def next_links(network: RoadNetwork) -> Int[np.ndarray, "P D"]:
@@ -17,18 +23,18 @@ def next_links(network: RoadNetwork) -> Int[np.ndarray, "P D"]:
     passed: a vehicle that comes there and does not arrive is stuck.
     """
     count, width = network.num_links, network.out_degree
+    order = np.argsort(network.tail, kind="stable")
+    leaving = np.bincount(network.tail, minlength=network.num_nodes)
+    slot = np.empty(count, int)
+    slot[order] = np.arange(count) - np.repeat(np.cumsum(leaving) - leaving, leaving)
     slots = np.full((network.num_nodes, width), -1)
-    used = np.zeros(network.num_nodes, int)
-    for link in range(count):
-        node = network.tail[link]
-        slots[node, used[node]] = link
-        used[node] += 1
+    slots[network.tail, slot] = np.arange(count)
     table = np.concatenate([slots[network.head], slots])
     uturn = np.zeros(table.shape, bool)
     uturn[:count] = (table[:count] >= 0) & (network.head[table[:count]] == network.tail[:, None])
     forbidden = np.zeros(table.shape, bool)
-    for before, after in network.forbidden:
-        forbidden[before] |= table[before] == after
+    before, after = network.forbidden.T
+    forbidden[before, slot[after]] = True
     allowed = (table >= 0) & ~forbidden & ~uturn
     if network.passable is not None:
         closed = ~network.passable[network.head]
@@ -38,21 +44,65 @@ def next_links(network: RoadNetwork) -> Int[np.ndarray, "P D"]:
     return np.where(allowed | only_back, table, -1)
 
 
-def line_graph(network: RoadNetwork) -> csr_matrix:
-    """[L, L]: the free-flow time of the second link where it may follow the first."""
+class Ways(NamedTuple):
+    """The fastest ways from every place (`next_links`) to some nodes."""
+
+    first: Int[np.ndarray, "P Z"]
+    """Their first link, -1 without one; at a node itself the first link of the way round."""
+    seconds: Float[np.ndarray, "P Z"]
+    """How long they take; inf: no way."""
+
+
+def ways(
+    network: RoadNetwork,
+    destinations: Int[np.ndarray, "Z"],
+    times: Float[np.ndarray, "L"] | None = None,
+) -> Ways:
+    """The fastest ways to ``destinations``; of equally fast ones that with the first slot.
+
+    Args:
+      network: where.
+      destinations: nodes.
+      times: seconds of every link; the free-flow times if not given.
+    """
+    table = next_links(network)
+    entering = time_from_link(network, destinations, times)
+    # Slot -1 reads the last row, which is no link.
+    entering = np.concatenate([entering, np.full((1, len(destinations)), np.inf)])
+    first = np.full((len(table), len(destinations)), -1)
+    seconds = np.full(first.shape, np.inf)
+    for links in table.T:
+        taken = entering[links]
+        faster = taken < seconds
+        seconds = np.where(faster, taken, seconds)
+        first = np.where(faster, links[:, None], first)
+    return Ways(first, seconds)
+
+
+def line_graph(network: RoadNetwork, times: Float[np.ndarray, "L"] | None = None) -> csr_matrix:
+    """[L, L]: the time of the second link where it may follow the first (default: free flow)."""
+    times = network.free_flow_time if times is None else times
     table = next_links(network)[: network.num_links]
     before, slot = np.nonzero(table >= 0)
     after = table[before, slot]
     size = (network.num_links, network.num_links)
-    return csr_matrix(coo_matrix((network.free_flow_time[after], (before, after)), size))
+    return csr_matrix(coo_matrix((times[after], (before, after)), size))
 
 
 def time_from_link(
-    network: RoadNetwork, destinations: Int[np.ndarray, "Z"]
+    network: RoadNetwork,
+    destinations: Int[np.ndarray, "Z"],
+    times: Float[np.ndarray, "L"] | None = None,
 ) -> Float[np.ndarray, "L Z"]:
-    """Free-flow seconds from entering a link to arriving at each destination; inf: no way."""
-    count, times = network.num_links, network.free_flow_time
-    graph = line_graph(network).tocoo()
+    """Seconds from entering a link to arriving at each destination; inf: no way.
+
+    Args:
+      network: where.
+      destinations: nodes.
+      times: seconds of every link; the free-flow times if not given.
+    """
+    times = network.free_flow_time if times is None else times
+    count, graph = network.num_links, line_graph(network, times).tocoo()
     last, zone = np.nonzero(network.head[:, None] == destinations)
     # Backwards: from a destination over its last links; an edge costs the link that it leads to.
     rows = np.concatenate([count + zone, graph.col])
@@ -100,7 +150,8 @@ def shortest_routes(
 ) -> list[tuple[int, ...]]:
     """The ``count`` fastest routes at free flow as sequences of links, fastest first.
 
-    A route passes no node twice. Fewer are returned where there are fewer.
+    A route passes no node twice. Fewer are returned where there are fewer, or no more among the
+    `MAX_WALKS` fastest ways, loops included.
 
     Raises:
       ValueError: there is no route at all.
@@ -136,7 +187,7 @@ def _routes_within(
     use: every route that short is there, so those that are found are the fastest. In a large
     network that is a small part; it grows until there are ``count`` of them.
     """
-    size = whole.shape[0]
+    size = network.num_links + 2
     source, sink = size - 2, size - 1
     through = dijkstra(whole, indices=source) + dijkstra(whole.T.tocsr(), indices=sink)
     best = through[sink]
@@ -145,8 +196,8 @@ def _routes_within(
     while True:
         kept = np.flatnonzero(through <= stretch * best)
         part = whole[kept][:, kept]
-        simple = _fastest_simple(network, part, kept, count, stretch * best)
-        if len(simple) >= count or len(kept) == np.isfinite(through).sum():
+        simple, gave_up = _fastest_simple(network, part, kept, count, stretch * best)
+        if len(simple) >= count or gave_up or len(kept) == np.isfinite(through).sum():
             return simple
         stretch = 1.5 * stretch
 
@@ -157,7 +208,8 @@ def _fastest_simple(
     kept: Int[np.ndarray, "Q"],
     count: int,
     longest: float,
-) -> list[tuple[int, ...]]:
+) -> tuple[list[tuple[int, ...]], bool]:
+    """Simple routes of a part of the graph, and whether the search was given up."""
     source, sink = len(kept) - 2, len(kept) - 1
     asked = count
     while True:
@@ -167,8 +219,10 @@ def _fastest_simple(
         named = [tuple(int(kept[link]) for link in route) for route in routes]
         simple = [route for route in named if _simple(network, route)]
         if len(simple) >= count or len(lengths) < asked or not within.all():
-            return simple
+            return simple, False
         asked *= 2
+        if asked > MAX_WALKS:
+            return simple, True
 
 
 def _follow(before: Int[np.ndarray, "Q"], source: int, sink: int) -> tuple[int, ...]:

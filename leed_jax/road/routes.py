@@ -14,8 +14,9 @@ COUNT = 5
 """Routes per pair of origin and destination, at most."""
 MAX_OVERLAP = 0.7
 """Share of a route's time that it may have in common with a faster one of the list."""
-SEARCHED = 60
-"""Fastest routes among which the list is looked for."""
+SEARCHED = (15, 30, 60)
+"""Fastest routes among which the list is looked for, more only where it is not full: it mostly is
+after 15, and the time of the search grows faster than their number."""
 
 Route = tuple[int, ...]
 """Links, in order."""
@@ -45,7 +46,7 @@ def choices(network: RoadNetwork, fleet: Fleet, most: int = 4) -> Choices:
 
     The k-th route of a pair is the next fastest (simple, turns observed) that shares at most
     `MAX_OVERLAP` of its time with each of the k - 1 before it; at most `COUNT`, fewer where the
-    `SEARCHED` fastest hold no more.
+    last number of `SEARCHED` fastest hold no more.
 
     Args:
       network: where.
@@ -57,12 +58,13 @@ def choices(network: RoadNetwork, fleet: Fleet, most: int = 4) -> Choices:
     pairs = {}
     ends = zip(fleet.origin.tolist(), fleet.destination.tolist(), strict=True)
     for origin, destination in sorted(set(ends)):
-        found = paths.shortest_routes(alone, origin, destination, SEARCHED)
         kept: list[Route] = []
-        for route in found:
-            if all(_overlap(route, other, seconds[:, 0]) <= MAX_OVERLAP for other in kept):
-                kept.append(route)
-        pairs[origin, destination] = kept[:COUNT]
+        for searched in SEARCHED:
+            found = paths.shortest_routes(alone, origin, destination, searched)
+            kept = _unlike(found, seconds[:, 0])
+            if len(kept) == COUNT or len(found) < searched:
+                break
+        pairs[origin, destination] = kept
     return Choices(pairs, seconds)
 
 
@@ -72,6 +74,17 @@ def link_seconds(network: RoadNetwork, fleet: Fleet, most: int) -> Float[np.ndar
     x = relative[:, None] * np.arange(1, most + 1)
     slowed = 1 + network.coefficient[:, None] * x**network.power
     return network.free_flow_time[:, None] * np.minimum(slowed, 1 / network.min_speed)
+
+
+def _unlike(found: Sequence[Route], seconds: Float[np.ndarray, "L"]) -> list[Route]:
+    """The first `COUNT` routes that share little with those before them."""
+    kept: list[Route] = []
+    for route in found:
+        if all(_overlap(route, other, seconds) <= MAX_OVERLAP for other in kept):
+            kept.append(route)
+            if len(kept) == COUNT:
+                break
+    return kept
 
 
 def _overlap(route: Route, other: Sequence[int], seconds: Float[np.ndarray, "L"]) -> float:

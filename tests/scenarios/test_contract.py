@@ -16,9 +16,15 @@ from matplotlib.figure import Figure
 
 from leed_jax import execution, instructions, scenarios
 from leed_jax.instructions import AgentPlan, Choice, Command, Instruction
+from leed_jax.scenarios import EVERYONE
 
-CASES = [(name, {}) for name in scenarios.names()]
+SMALLER = {"road/luxembourg_main": {"num_agents": 8}, "road/luxembourg_full": {"num_agents": 8}}
+"""Options of scenarios that take long to set up as they come."""
+SLOW = set(SMALLER)
+CASES = [(name, SMALLER.get(name, {})) for name in scenarios.names()]
 CASES += [("mpe/simple_spread", {"num_agents": count}) for count in (4, 5, 6)]
+LARGEST_GROUP = 16
+"""Agents that a description is tried with where it can be had for some of them."""
 
 
 class Case(NamedTuple):
@@ -47,7 +53,13 @@ def compiled(index: int) -> Case:
     return Case(scenario, jax.jit(reset), jax.jit(step), traces)
 
 
-@pytest.fixture(params=range(len(CASES)), ids=[f"{name}-{options}" for name, options in CASES])
+def marked(index: int) -> Any:
+    name, options = CASES[index]
+    marks = [pytest.mark.slow] if name in SLOW else []
+    return pytest.param(index, id=f"{name}-{options}", marks=marks)
+
+
+@pytest.fixture(params=[marked(index) for index in range(len(CASES))])
 def case(request: pytest.FixtureRequest) -> Case:
     return compiled(request.param)
 
@@ -87,9 +99,12 @@ def test_arrays_have_the_shapes_of_the_spec_and_an_episode_ends_in_time(case):
 
 def test_a_description_is_short_finite_rounded_and_the_same_every_time(case):
     state, _ = case.reset(jax.random.key(1))
-    text = case.scenario.describe(state)
+    scenario = case.scenario
+    if scenario.for_agents is not None:  # large teams are asked in groups
+        scenario = scenario.for_agents(scenario.env.spec.agents[:LARGEST_GROUP])
+    text = scenario.describe(state)
     assert text and len(text) < 20_000
-    assert text == case.scenario.describe(state)
+    assert text == scenario.describe(state)
     assert not re.search(r"\b(nan|inf)\b", text.lower())
     numbers = re.findall(r"[-+]?\d+(?:\.\d+)?", text)
     assert all(math.isfinite(float(number)) for number in numbers)
@@ -108,14 +123,14 @@ def extremes(command: Command, last: bool) -> dict[str, Any]:
 
 def test_every_command_gives_legal_actions_and_ends_with_max_steps(case):
     scenario, vocabulary = case.scenario, case.scenario.vocabulary
+    limit = 2 if vocabulary.timed else None
     assert len(scenario.controls.controllers) == len(vocabulary.commands)
     assert len(scenario.controls.conditions) == len(vocabulary.conditions)
     lists = [
-        AgentPlan(
-            (Instruction(command.name, extremes(command, last), max_steps=2), Instruction(*other))
-        )
+        AgentPlan((Instruction(command.name, values, max_steps=limit), Instruction(*other)))
         for command in vocabulary.commands
         for last in (False, True)
+        for values in [extremes(command, last)]
         for other in [(vocabulary.commands[0].name, extremes(vocabulary.commands[0], last))]
     ]
     plans = [dict.fromkeys(vocabulary.agents, agent_plan) for agent_plan in lists]
@@ -131,13 +146,18 @@ def test_every_command_gives_legal_actions_and_ends_with_max_steps(case):
             actions.append(action)
         return jnp.stack(actions), memory.counter
 
-    with jax.numpy_dtype_promotion("strict"):
+    # The executor counts the instructions that are passed over by adding booleans.
+    promotion = "strict" if scenario.controls.passed is None else "standard"
+    with jax.numpy_dtype_promotion(promotion):
         actions, counter = jax.vmap(label_thrice)(
             jnp.asarray(encoded.rows), jnp.asarray(encoded.valid)
         )
     legal = np.take_along_axis(np.asarray(step.action_mask)[None, None], actions[..., None], -1)
     assert actions.min() >= 0 and legal.all()
-    np.testing.assert_array_equal(counter, np.ones_like(counter))
+    if vocabulary.timed:
+        np.testing.assert_array_equal(counter, np.ones_like(counter))
+    else:  # no end but the commands' own, and the last one stays in force
+        assert counter.min() >= 0 and counter.max() <= 1
 
 
 def targets_of(case: Case, state: Any) -> Any:
@@ -156,7 +176,9 @@ def test_feedback_tells_every_agent_something_finite(case):
         lambda leaf: np.broadcast_to(leaf, (2, 3, *jnp.shape(leaf))),
         (state, targets_of(case, state)),
     )
-    told = case.scenario.feedback(states, targets)
+    told = dict(case.scenario.feedback(states, targets))
+    team = told.pop(EVERYONE, "said of nobody")
+    assert 0 < len(team) < 20_000 and not re.search(r"\b(nan|inf)\b", team)
     assert tuple(told) == case.scenario.env.spec.agents
     for text in told.values():
         assert 0 < len(text) < 1000 and "nan" not in text and "inf " not in text
@@ -172,7 +194,9 @@ def test_a_frame_can_be_drawn_with_and_without_targets(case):
         pictures.append(np.array(canvas.buffer_rgba()))
     blank = np.full_like(pictures[0], 255)
     assert (pictures[0] != blank).any()
-    assert (pictures[0] != pictures[1]).any(), "the targets are not to be seen"
+    # On a road a vehicle is seen where its target has sent it.
+    if not case.scenario.name.startswith("road/"):
+        assert (pictures[0] != pictures[1]).any(), "the targets are not to be seen"
 
 
 def test_the_words_fit_the_world(case):
