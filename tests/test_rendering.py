@@ -60,6 +60,24 @@ def test_a_gif_has_a_frame_per_step_and_rests_on_the_last(scenario, demonstratio
     assert [each.name for each in path.parent.iterdir()] == ["one.gif"]  # nothing partial is left
 
 
+@pytest.mark.parametrize(("length", "apart"), [(4, 1), (5, 2), (9, 3)])
+def test_of_a_long_episode_every_kth_step_is_shown_and_the_last(
+    length, apart, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(rendering, "MAX_FRAMES", 4)
+    drawn = []
+    toy = line_world.scenario()._replace(
+        draw=lambda axes, state, targets: drawn.append(int(state.clock))
+    )
+    states = line_world.Line(jnp.zeros((length, 2), jnp.int32), jnp.arange(length))
+    path = tmp_path / "long.gif"
+    rendering.save_gif(toy, [Clip("long", states, np.ones(length))], path)
+    assert len(drawn) <= rendering.MAX_FRAMES
+    assert drawn[-1] == length - 1
+    assert drawn[0] < apart
+    assert set(np.diff(drawn)) == {apart}
+
+
 def test_an_episode_that_is_over_stands_still_beside_a_longer_one(
     scenario, demonstration, tmp_path
 ):

@@ -146,9 +146,7 @@ def test_every_command_gives_legal_actions_and_ends_with_max_steps(case):
             actions.append(action)
         return jnp.stack(actions), memory.counter
 
-    # The executor counts the instructions that are passed over by adding booleans.
-    promotion = "strict" if scenario.controls.passed is None else "standard"
-    with jax.numpy_dtype_promotion(promotion):
+    with jax.numpy_dtype_promotion("strict"):
         actions, counter = jax.vmap(label_thrice)(
             jnp.asarray(encoded.rows), jnp.asarray(encoded.valid)
         )
