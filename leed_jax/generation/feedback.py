@@ -80,7 +80,9 @@ def _progress(scenario: Scenario, plans: list[Plan], executed: Executed) -> dict
         count = np.array([len(plan.instructions) for plan in mine])
         if (count == 1).all() and not any(plan.repeat for plan in mine):
             # Where nothing else could end it, that says nothing.
-            said[agent] = "its only instruction stayed in force" if scenario.vocabulary.timed else ""
+            said[agent] = ""
+            if scenario.vocabulary.timed:
+                said[agent] = "its only instruction stayed in force"
             continue
         unstarted = (count - 1 - reached[:, n]).mean()
         ended = f"{completed[:, n].mean():.1f} ended as finished"
