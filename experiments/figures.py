@@ -34,7 +34,7 @@ LEGEND_COLUMNS = 3
 PANEL_INCHES = (4.3, 3.1)
 NUM_MARKERS = 8
 """Along a curve."""
-TITLE_CHARACTERS = 48
+TITLE_CHARACTERS = 43
 """Per column of panels; a longer title is broken into lines."""
 EARLY, FOCUS = 0.25, 4.0
 """Where the first quarter of the curves spans so many times the rest, the panel shows the rest."""
