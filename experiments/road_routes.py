@@ -19,7 +19,8 @@ import numpy as np
 
 from leed_jax import checkpoint, demonstrations, episodes, execution, files, rendering, scenarios
 from leed_jax.environments import road as environment
-from leed_jax.environments.road import RoadEnvironment, RoadSettings
+from leed_jax.environments.road import RoadEnvironment
+from leed_jax.environments.road_settings import RoadSettings
 from leed_jax.road import fleets, references, shipped
 from leed_jax.road.assignments import Assignment, Route
 from leed_jax.types import Policy

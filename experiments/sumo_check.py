@@ -20,8 +20,8 @@ import rich.console
 import rich.table
 
 from leed_jax import files, statistics, versions
-from leed_jax.road import fleets, shipped, sumo
-from leed_jax.road.sumo import Comparison
+from leed_jax.road import fleets, shipped, sumo, sumo_compare
+from leed_jax.road.sumo_compare import Comparison
 
 Plans = dict[str, dict[str, list[list[int]]]]
 """By fleet and name: the links of every vehicle."""
@@ -56,7 +56,7 @@ def summarise(rows: Iterable[Comparison]) -> dict[str, dict[str, Any]]:
     """
     ratios: dict[str, dict[str, float]] = {}
     for row in rows:
-        if row.plan != sumo.FREE_FLOW:
+        if row.plan != sumo_compare.FREE_FLOW:
             ratios.setdefault(row.plan, {})[row.fleet] = float(np.mean(row.ratios))
     found = {}
     for plan, by_fleet in ratios.items():
@@ -98,7 +98,7 @@ def table(rows: Sequence[Comparison]) -> rich.table.Table:
             str(row.cars),
             *(f"{seconds:.1f}" for seconds in row.model_seconds.values()),
             _mean_and_interval(row.sumo_seconds, 1),
-            _mean_and_interval(row.ratios, 3) if row.plan != sumo.FREE_FLOW else "1",
+            _mean_and_interval(row.ratios, 3) if row.plan != sumo_compare.FREE_FLOW else "1",
             str(sum(row.not_arrived)),
             str(sum(row.teleports)),
         )
@@ -131,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fleets", nargs="+", required=True, help="its shipped fleets")
     parser.add_argument("--routes", type=Path, help="plans as JSON; without: free flow alone")
     parser.add_argument("--seeds", type=int, default=5, help="how many, 0, 1, ...; of SUMO")
-    parser.add_argument("--sumo-kappa", type=float, default=2.0, help="see road.sumo.compare")
+    parser.add_argument(
+        "--sumo-kappa", type=float, default=2.0, help="see road.sumo_compare.compare"
+    )
     parser.add_argument("--end", type=float, default=7200.0, help="simulated seconds at most")
     parser.add_argument("--json", type=Path, help="where raw results go")
     return parser
@@ -152,7 +154,7 @@ def check(options: argparse.Namespace) -> tuple[list[Comparison], dict[str, Any]
             raise ValueError(f"no fleet {name!r}; shipped: {', '.join(known) or 'none'}")
     rows = []
     for name in options.fleets:
-        rows += sumo.compare(
+        rows += sumo_compare.compare(
             network,
             known[name],
             plans.get(name, {}),

@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from leed_jax.environments import road_observation, road_tables
+from leed_jax.environments.road_settings import RoadSettings
 from leed_jax.environments.road_tables import Tables
 from leed_jax.road import fleets, traffic
 from leed_jax.road.fleets import Fleet
@@ -30,54 +31,6 @@ HORIZON_FACTOR = 6
 """A horizon is the window and so many times the longest free-flow time, if not given."""
 ROWS_FACTOR = 1.3
 """Rows of a rollout kept for decisions, relative to what the longest trip needs at free flow."""
-
-
-@dataclass(frozen=True)
-class RoadSettings:
-    """What the vehicles are paid for, what they see, how episodes begin and end."""
-
-    reward: Literal["own", "team", "mix", "tolled"] = "own"
-    """own: minus the own travel time over its free-flow time; team: minus the mean travel time;
-    mix: between the two, by `team_share`; tolled: own, minus the delay that the vehicle causes
-    to others on the link that it enters, p (tau - t0) (Pigou's toll, from local data)."""
-    team_share: float = 0.5
-    """Share of the team's reward in `mix`."""
-    arrival_bonus: float = 0.0
-    """Paid to a vehicle on arrival."""
-    trips: Literal["fixed", "sampled"] = "fixed"
-    """fixed: the fleet's own origins, destinations and departures in every episode; sampled: drawn
-    from the network's demand on every reset (for policies that all vehicles share)."""
-    departure_jitter: int = 2
-    """Steps by which fixed departures are shifted at random in training, either way; scores are
-    taken without it."""
-    horizon: int | None = None
-    """Steps; None: the window and six times the longest free-flow time, at most 600."""
-    congestion: Literal["bpr", "queue"] = "bpr"
-    """See `leed_jax.road.traffic`."""
-    info: Literal["local", "network"] = "local"
-    """network: every vehicle also observes the occupancy of all links."""
-
-    def __post_init__(self) -> None:
-        limits = (
-            ("reward", self.reward in ("own", "team", "mix", "tolled"), "own, team, mix or tolled"),
-            ("team_share", 0 <= self.team_share <= 1, "in [0, 1]"),
-            ("arrival_bonus", math.isfinite(self.arrival_bonus), "finite"),
-            ("trips", self.trips in ("fixed", "sampled"), "fixed or sampled"),
-            ("departure_jitter", self.departure_jitter >= 0, "at least 0"),
-            ("horizon", self.horizon is None or self.horizon > 0, "positive"),
-            ("congestion", self.congestion in ("bpr", "queue"), "bpr or queue"),
-            ("info", self.info in ("local", "network"), "local or network"),
-        )
-        for name, good, allowed in limits:
-            if not good:
-                raise ValueError(f"{name} must be {allowed}, got {getattr(self, name)!r}")
-        if self.reward == "tolled" and self.congestion == "queue":
-            raise ValueError("reward='tolled' needs congestion='bpr': a queue's delay has no slope")
-
-    @property
-    def shared(self) -> float:
-        """Share of the team's reward in an agent's."""
-        return {"team": 1.0, "mix": self.team_share}.get(self.reward, 0.0)
 
 
 class RoadState(NamedTuple):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from leed_jax.environments import road, road_observation
-from leed_jax.environments.road import RoadEnvironment, RoadSettings
+from leed_jax.environments.road import RoadEnvironment
+from leed_jax.environments.road_settings import RoadSettings
 from leed_jax.road import fleets, paths, shipped
 from leed_jax.road.fleets import Fleet
 from leed_jax.road.network import Demand, RoadNetwork

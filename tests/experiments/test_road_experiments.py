@@ -13,7 +13,7 @@ import leed_jax as leed
 from experiments import road_loads, road_routes, road_scaling, road_speed, sumo_check
 from leed_jax import checkpoint, execution
 from leed_jax.environments import road as environment
-from leed_jax.environments.road import RoadSettings
+from leed_jax.environments.road_settings import RoadSettings
 from leed_jax.optimization import networks
 from leed_jax.road import fleets, routes, shipped
 from leed_jax.road.fleets import Fleet

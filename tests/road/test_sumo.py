@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import sumo_check
-from leed_jax.road import fleets, shipped, sumo
+from leed_jax.road import fleets, shipped, sumo, sumo_compare
 from leed_jax.road.fleets import Fleet
 from leed_jax.road.network import Demand, RoadNetwork
 
@@ -202,7 +202,7 @@ def test_arguments_that_cannot_be_are_refused(triangle):
     with pytest.raises(ValueError, match="triangle was not made from a SUMO net"):
         sumo.drive(triangle.replace(sumo_edges=()), fleet(), routes)
     with pytest.raises(ValueError, match="no plan may be called free_flow"):
-        sumo.compare(triangle, fleet(), {"free_flow": routes})
+        sumo_compare.compare(triangle, fleet(), {"free_flow": routes})
 
 
 def test_without_sumo_the_error_says_what_to_install(monkeypatch, triangle):
@@ -239,7 +239,9 @@ def test_only_platoon_over_kappa_matters_to_the_model_and_cars_follow_from_it():
 
 
 def row(fleet_name, plan, ratios):
-    return sumo.Comparison(fleet_name, plan, 8, {1.0: 9.0, 2.0: 7.0}, (5.0,), (0,), (0,), ratios)
+    return sumo_compare.Comparison(
+        fleet_name, plan, 8, {1.0: 9.0, 2.0: 7.0}, (5.0,), (0,), (0,), ratios
+    )
 
 
 def test_the_summary_is_the_mean_over_fleets_and_names_the_worst():
@@ -289,7 +291,7 @@ def first_two(network: RoadNetwork) -> tuple[Fleet, list[tuple[int, ...]]]:
     """The first two vehicles of a shipped fleet, on free-flow routes."""
     whole = fleets.read_shipped(network.name)["hub3_n16_s0"]
     pair = fleet(whole.origin[:2], whole.destination[:2], (0.0, 10.0), platoon=4.0)
-    return pair, sumo.free_flow_routes(network, pair)
+    return pair, sumo_compare.free_flow_routes(network, pair)
 
 
 @needs_sumo

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from leed_jax import execution, generation, scenarios
-from leed_jax.environments.road import RoadSettings
+from leed_jax.environments.road_settings import RoadSettings
 from leed_jax.generation import prompts
 from leed_jax.instructions import AgentPlan, Choice, Instruction
 from leed_jax.road import fleets, routes, shipped

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from leed_jax.environments import road as environment
-from leed_jax.environments.road import RoadSettings, RoadState
+from leed_jax.environments.road import RoadState
+from leed_jax.environments.road_settings import RoadSettings
 from leed_jax.episodes import Episodes
 from leed_jax.road import fleets, routes, shipped
 from leed_jax.road.fleets import Fleet

@@ -220,7 +220,9 @@ def _worst_roads(names: Names, seen: Trace, lost: Float[np.ndarray, "S N"]) -> s
     on = seen.link >= 0
     total = np.bincount(seen.link[on], lost[on], minlength=links)
     most = seen.count.max(0)
-    lines = [f"All vehicles together lost {round(total.sum())} s to others on the same road; most on:"]
+    lines = [
+        f"All vehicles together lost {round(total.sum())} s to others on the same road; most on:"
+    ]
     for link in np.argsort(-total, kind="stable")[:SHOWN_LINKS]:
         if total[link] < 1:
             break
