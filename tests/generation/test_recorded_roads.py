@@ -19,11 +19,13 @@ BERLIN = {
     (64, 2): 0.996,
 }
 OW = ((8, 0), (16, 0))
+# Seconds per vehicle; drawn fleets, without stored references, asked once.
+LARGE = {(128, 0): 175.0, (512, 0): 230.6}
 SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in BERLIN if case != (16, 0)]
 
 
 def test_every_shipped_file_is_listed_here():
-    for name, cases in (("road/berlin_adlershof", BERLIN), ("road/ow", OW)):
+    for name, cases in (("road/berlin_adlershof", [*BERLIN, *LARGE]), ("road/ow", OW)):
         files = [file.name for file in transcripts.shipped(name).iterdir()]
         assert len(files) == len(cases)
         for count, seed in cases:
@@ -42,6 +44,15 @@ def test_answers_for_berlin_replay_without_drift_and_are_as_good_as_promised(num
     assert known is not None
     score = (known["ff"] + generated.team_return) / (known["ff"] - known["so"])
     assert score == pytest.approx(BERLIN[num_agents, seed], abs=0.002)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("num_agents", "seed"), LARGE)
+def test_answers_for_large_fleets_replay_without_drift(num_agents, seed):
+    scenario = scenarios.make("road/berlin_adlershof", num_agents=num_agents, seed=seed)
+    generated = generate_plans(scenario)
+    assert [played.rejection for played in generated.rounds] == [None]
+    assert -generated.team_return == pytest.approx(LARGE[num_agents, seed], rel=0.005)
 
 
 @pytest.mark.parametrize(
