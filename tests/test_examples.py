@@ -38,3 +38,15 @@ def test_the_first_example_of_the_readme_trains_evaluates_and_draws(
     with Image.open("spread.gif") as image:
         frames = image.n_frames  # pyright: ignore[reportAttributeAccessIssue]
     assert frames == names["scenario"].env.spec.horizon
+
+
+def test_what_the_documentation_links_to_is_there() -> None:
+    pages = [README, *sorted((README.parent / "docs").glob("*.md"))]
+    for page in pages:
+        links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        missing = [
+            link
+            for link in links
+            if not link.startswith(("http://", "https://")) and not (page.parent / link).exists()
+        ]
+        assert not missing, f"{page.name}: {missing}"
