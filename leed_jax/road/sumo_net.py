@@ -34,7 +34,7 @@ def read(net_xml: str | Path, *, name: str, vehicle_class: str = "passenger") ->
       ValueError: nothing in the net can be driven to and fro.
     """
     try:
-        import sumolib
+        import sumolib  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
             'SUMO networks are read with sumolib: pip install "leed_jax[road]"'
