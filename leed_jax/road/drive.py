@@ -5,11 +5,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from leed_jax.road import traffic
 from leed_jax.road.fleets import Fleet
-from leed_jax.road.traffic import Roads, Rules, Traffic
+from leed_jax.road.traffic import Flow, Roads, Rules, Traffic
 
 MAX_STEPS = 20_000
 """A simulation ends there whatever happens; jams are never that long (`Rules.min_speed`)."""
@@ -23,6 +23,14 @@ class Trips(NamedTuple):
     """Nodes."""
     departure: Int[Array, "N"]
     """Steps."""
+
+
+class OnRoute(NamedTuple):
+    """Vehicles that drive given routes."""
+
+    traffic: Traffic
+    pointer: Int[Array, "N"]
+    """Links of the route that have been entered."""
 
 
 def trips(fleet: Fleet, time_step: float) -> Trips:
@@ -43,33 +51,48 @@ def drive(roads: Roads, rules: Rules, trips: Trips, routes: Int[Array, "N R"]) -
       trips: origins, destinations, departures.
       routes: links in order, padded with -1 (R of the longest).
     """
-    links, vehicles = roads.head.shape[0], jnp.arange(routes.shape[0])
-    routes = jnp.concatenate([routes, jnp.full((routes.shape[0], 1), -1, routes.dtype)], axis=1)
 
-    def lost(pointer: Int[Array, "N"], now: Traffic) -> Array:
-        return traffic.deciding(now, trips.departure) & (routes[vehicles, pointer] < 0)
+    def goes_on(now: OnRoute) -> Array:
+        under_way = (now.traffic.arrival < 0) & ~_lost(now, trips, routes)
+        return under_way.any() & (now.traffic.step < MAX_STEPS)
 
-    def goes_on(carry: tuple[Traffic, Int[Array, "N"]]) -> Array:
-        now, pointer = carry
-        under_way = (now.arrival < 0) & ~lost(pointer, now)
-        return under_way.any() & (now.step < MAX_STEPS)
-
-    def step(carry: tuple[Traffic, Int[Array, "N"]]) -> tuple[Traffic, Int[Array, "N"]]:
-        now, pointer = carry
-        chosen = routes[vehicles, pointer]
-        # A vehicle whose route has come to its end stays at that node, off the roads.
-        departure = jnp.where(lost(pointer, now), MAX_STEPS + 1, trips.departure)
-        entering = traffic.deciding(now, departure)
-        after, _ = traffic.advance(
-            roads, rules, now, jnp.clip(chosen, 0, links - 1), departure, trips.destination
-        )
-        return after, pointer + entering.astype(jnp.int32)
-
-    begin = traffic.start(roads, rules, trips.origin), jnp.zeros(len(vehicles), jnp.int32)
-    final, _ = jax.lax.while_loop(goes_on, step, begin)
+    begin = start(roads, rules, trips)
+    final = jax.lax.while_loop(
+        goes_on, lambda now: step(roads, rules, trips, routes, now)[0], begin
+    ).traffic
     arrived = final.arrival >= 0
     seconds = final.arrival - trips.departure.astype(jnp.float32) * rules.time_step
     return jnp.where(arrived, seconds, jnp.inf)
+
+
+def start(roads: Roads, rules: Rules, trips: Trips) -> OnRoute:
+    """All vehicles before the first link of their routes."""
+    return OnRoute(traffic.start(roads, rules, trips.origin), jnp.zeros_like(trips.origin))
+
+
+def step(
+    roads: Roads, rules: Rules, trips: Trips, routes: Int[Array, "N R"], now: OnRoute
+) -> tuple[OnRoute, Flow, Bool[Array, "N"]]:
+    """One step on routes; also the links in it, and which vehicles are on one."""
+    # A vehicle whose route has come to its end stays at that node, off the roads.
+    departure = jnp.where(_lost(now, trips, routes), MAX_STEPS + 1, trips.departure)
+    entering = traffic.deciding(now.traffic, departure)
+    on = traffic.active(now.traffic, departure)
+    link = jnp.clip(_next(now, routes), 0, roads.head.shape[0] - 1)
+    after, flow = traffic.advance(roads, rules, now.traffic, link, departure, trips.destination)
+    return OnRoute(after, now.pointer + entering.astype(jnp.int32)), flow, on
+
+
+def _next(now: OnRoute, routes: Int[Array, "N R"]) -> Int[Array, "N"]:
+    """The link that comes next; -1 behind the last one."""
+    width = routes.shape[1]
+    found = routes[jnp.arange(routes.shape[0]), jnp.minimum(now.pointer, width - 1)]
+    return jnp.where(now.pointer < width, found, -1)
+
+
+def _lost(now: OnRoute, trips: Trips, routes: Int[Array, "N R"]) -> Bool[Array, "N"]:
+    """At the end of the route without having arrived."""
+    return traffic.deciding(now.traffic, trips.departure) & (_next(now, routes) < 0)
 
 
 def pad(routes: list[tuple[int, ...]]) -> Int[np.ndarray, "N R"]:

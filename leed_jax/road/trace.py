@@ -80,20 +80,8 @@ _seconds = jax.jit(drive.drive, static_argnums=1)
 def _record(
     roads: Roads, rules: Rules, trips: Trips, routes: Int[Array, "N R"], steps: int
 ) -> tuple[Int[Array, "S N"], Float[Array, "S L"]]:
-    vehicles, links = jnp.arange(routes.shape[0]), roads.head.shape[0]
-    routes = jnp.pad(routes, ((0, 0), (0, 1)), constant_values=-1)
+    def step(now: drive.OnRoute, _: None) -> Any:
+        after, flow, on = drive.step(roads, rules, trips, routes, now)
+        return after, (jnp.where(on, after.traffic.place, -1), flow.speed)
 
-    def step(carry: Any, _: None) -> Any:
-        now, pointer = carry
-        chosen = routes[vehicles, pointer]
-        lost = traffic.deciding(now, trips.departure) & (chosen < 0)
-        departure = jnp.where(lost, drive.MAX_STEPS + 1, trips.departure)
-        entering = traffic.deciding(now, departure)
-        on = traffic.active(now, departure)
-        after, flow = traffic.advance(
-            roads, rules, now, jnp.clip(chosen, 0, links - 1), departure, trips.destination
-        )
-        return (after, pointer + entering), (jnp.where(on, after.place, -1), flow.speed)
-
-    begin = traffic.start(roads, rules, trips.origin), jnp.zeros(len(vehicles), jnp.int32)
-    return jax.lax.scan(step, begin, None, length=steps)[1]
+    return jax.lax.scan(step, drive.start(roads, rules, trips), None, length=steps)[1]

@@ -90,9 +90,10 @@ def make(
     per_agent = facts["seconds_per_agent"]
     if per_agent is None:
         per_agent = next(seconds for most, seconds in WINDOWS if count <= most)
+    kind = facts["kind"] if kind is None else kind
     fleet = fleets.make(
         network,
-        facts["kind"] if kind is None else kind,
+        kind,
         count,
         demand=facts["platoon"] * count if demand is None else demand,
         window=per_agent * count if window is None else window,
@@ -103,8 +104,7 @@ def make(
     settings = RoadSettings(
         reward, team_share, arrival_bonus, trips, departure_jitter, horizon, congestion, info
     )
-    chosen = facts["kind"] if kind is None else kind
-    return on_network(network, fleet, settings, kind=chosen, seed=seed)
+    return on_network(network, fleet, settings, kind=kind, seed=seed)
 
 
 def on_network(
