@@ -98,7 +98,9 @@ def _with_nan(value: Any) -> Any:
 def train_config(fields: dict[str, Any]) -> settings.TrainConfig:
     """A `TrainConfig` from its JSON form."""
     network = dict(fields["network"])
-    network["hidden_sizes"] = tuple(network["hidden_sizes"])
+    for name in ("hidden_sizes", "channels"):
+        if name in network:
+            network[name] = tuple(network[name])
     nested = {
         "network": settings.NetworkConfig(**network),
         "expert": settings.ExpertConfig(**fields["expert"]),

@@ -18,12 +18,15 @@ def _require(condition: bool, name: str, value: Any, allowed: str) -> None:
 class NetworkConfig:
     """Actor and critic of every agent."""
 
-    kind: Literal["mlp", "gru"] = "mlp"
-    """Feed-forward, or with a recurrent cell behind the first layer."""
+    kind: Literal["mlp", "gru", "cnn"] = "mlp"
+    """Feed-forward; with a recurrent cell behind the first layer; or with 3x3 convolutions in front
+    of it, for observations that are grids."""
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Width of the hidden layers; a GRU cell has the last of them."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Between the layers."""
+    channels: tuple[int, ...] = (16, 16)
+    """Of the convolutions, for `cnn`."""
 
     def __post_init__(self) -> None:
         sizes = self.hidden_sizes
@@ -33,6 +36,17 @@ class NetworkConfig:
             sizes,
             "one positive width or more",
         )
+        _require(
+            len(self.channels) > 0 and min(self.channels) > 0,
+            "network.channels",
+            self.channels,
+            "one positive width or more",
+        )
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether policies remember; then minibatches are whole sequences."""
+        return self.kind == "gru"
 
 
 @dataclass(frozen=True)
@@ -113,8 +127,8 @@ class TrainConfig:
         for name in ("gamma", "gae_lambda"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         _require(self.clip_epsilon > 0, "clip_epsilon", self.clip_epsilon, "positive")
-        divided = self.num_envs if self.network.kind == "gru" else self.steps_per_update
-        what = "num_envs" if self.network.kind == "gru" else "num_envs * rollout_steps"
+        divided = self.num_envs if self.network.recurrent else self.steps_per_update
+        what = "num_envs" if self.network.recurrent else "num_envs * rollout_steps"
         _require(
             divided % self.num_minibatches == 0,
             "num_minibatches",

@@ -37,7 +37,7 @@ class DemonstrationArrays(NamedTuple):
     """K episodes padded to S steps, as arrays of the host or of a device."""
 
     observation: Float[AnyArray, "K S N D"]
-    action: Int[AnyArray, "K S N"]
+    action: Int[AnyArray, "K S N"] | Float[AnyArray, "K S N A"]
     """Actions that were executed."""
     action_mask: Bool[AnyArray, "K S N A"]
     reward: Float[AnyArray, "K S N"]
@@ -56,7 +56,7 @@ class Rows(NamedTuple):
     """
 
     observation: Float[Array, "M N D"]
-    action: Int[Array, "M N"]
+    action: Int[Array, "M N"] | Float[Array, "M N A"]
     action_mask: Bool[Array, "M N A"]
     weight: Float[Array, "M N"]
     """w in the expert loss, mean 1 over an agent's valid rows; 0: the row is not to be learnt."""
@@ -93,11 +93,12 @@ class Demonstrations:
 
     def __str__(self) -> str:
         arrays, returns = self.arrays, self.team_returns
-        k, s, n = arrays.action.shape
+        k, s, n = arrays.valid.shape
         lines = [
             f"Demonstrations of {self.spec.name}: {k} episodes, {n} agents, up to {s} steps",
             f"  steps         {self.num_steps:,} valid; observations [{k}, {s}, {n}, "
-            f"{arrays.observation.shape[-1]}], {arrays.action_mask.shape[-1]} actions",
+            f"{arrays.observation.shape[-1]}], {arrays.action_mask.shape[-1]} "
+            + ("action components" if self.spec.continuous else "actions"),
             f"  team return   mean {returns.mean():.2f}, from {returns.min():.2f} "
             f"to {returns.max():.2f} (sum over agents)",
             f"  agent return  mean {np.asarray(arrays.returns).mean():.2f}",
@@ -266,14 +267,17 @@ def require_match(demonstrations: Demonstrations, spec: EnvSpec) -> None:
 
 
 def _check(arrays: DemonstrationArrays, spec: EnvSpec) -> None:
-    if np.ndim(arrays.action) != 3:
-        raise ValueError(f"action must be [K, S, N], got shape {np.shape(arrays.action)}")
-    k, s, _ = np.shape(arrays.action)
+    letters = "KSNA" if spec.continuous else "KSN"
+    if np.ndim(arrays.action) != len(letters):
+        raise ValueError(
+            f"action must be [{', '.join(letters)}], got shape {np.shape(arrays.action)}"
+        )
+    k, s, *_ = np.shape(arrays.action)
     sizes = {"K": k, "S": s, "N": spec.num_agents}
     sizes |= {"D": spec.observation_size, "A": spec.num_actions}
     wanted = {
         "observation": ("KSND", "f"),
-        "action": ("KSN", "i"),
+        "action": (letters, "f" if spec.continuous else "i"),
         "action_mask": ("KSNA", "b"),
         "reward": ("KSN", "f"),
         "valid": ("KSN", "b"),
@@ -292,6 +296,8 @@ def _check(arrays: DemonstrationArrays, spec: EnvSpec) -> None:
     valid, action = np.asarray(arrays.valid), np.asarray(arrays.action)
     if not valid.any():
         raise ValueError("valid marks no row: there is nothing to learn from")
+    if spec.continuous:
+        return
     if action.min() < 0 or action.max() >= spec.num_actions:
         raise ValueError(f"action must be in 0..{spec.num_actions - 1}")
     legal = np.take_along_axis(np.asarray(arrays.action_mask), action[..., None], -1)[..., 0]

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from leed_jax.types import ArrayEnv, Policy, State, TimeStep
+from leed_jax.types import Action, ArrayEnv, Policy, State, TimeStep
 
-Record = Callable[[State, TimeStep, Any, Int[Array, "N"]], Any]
+Record = Callable[[State, TimeStep, Any, Action], Any]
 """(state, time step, policy's memory, action) before a step -> what to keep of it, a pytree."""
 
 
@@ -99,11 +99,13 @@ class _Running(NamedTuple):
     length: Int[Array, ""]
 
 
-def random_policy() -> Policy:
-    """Uniform over each agent's legal actions."""
+def random_policy(*, continuous: bool = False) -> Policy:
+    """Uniform over each agent's legal actions, or over [-1, 1] in every component."""
 
     def act(memory: Any, state: State, step: TimeStep, key: Key[Array, ""]) -> tuple[Any, Any]:
         del state
+        if continuous:
+            return memory, jax.random.uniform(key, step.action_mask.shape, minval=-1.0)
         return memory, jax.random.categorical(key, jnp.where(step.action_mask, 0.0, -jnp.inf))
 
     return Policy(init=lambda state, step: (), act=act)

@@ -2,7 +2,8 @@
 
 Per step the scenario resolves the targets of all agents together, then every command's controller
 runs for every agent and the one that the agent was told is selected (a vmapped ``switch`` would
-run them all too). A program counter per agent says which instruction is in force.
+run them all too). A program counter per agent says which instruction is in force; where plans are
+lists of rules (`Controls.applies`), it is found anew in every step.
 """
 
 import functools
@@ -18,14 +19,14 @@ from leed_jax import episodes, instructions
 from leed_jax.demonstrations import DemonstrationArrays, Demonstrations
 from leed_jax.instructions import FIRST_ARGUMENT, OP, EncodedPlans, Plan, Vocabulary
 from leed_jax.scenarios import Controls, Program, Scenario
-from leed_jax.types import ArrayEnv, Expert, Memory, Policy, State, TimeStep
+from leed_jax.types import Action, ArrayEnv, Expert, Memory, Policy, State, TimeStep
 
 
 class ExpertMemory(NamedTuple):
     """Where every agent stands in its plan."""
 
     counter: Int[Array, "N"]
-    """Index of the instruction in force."""
+    """Index of the instruction in force; of a list of rules, of the one that acted last."""
     elapsed: Int[Array, "N"]
     """Steps since it started."""
     completed: Int[Array, "N"]
@@ -53,7 +54,7 @@ class Step(NamedTuple):
     state: State
     time_step: TimeStep
     memory: ExpertMemory
-    action: Int[Array, "N"]
+    action: Action
     legal: Bool[Array, "N"]
     """The plan's own action was legal; otherwise the first legal one was executed instead."""
 
@@ -69,6 +70,8 @@ def _expert(
     rows: Int[Array, "N L F"],
     valid: Bool[Array, "N L"],
 ) -> Expert:
+    if controls.applies is not None and vocabulary.timed:
+        raise ValueError("rules never end: a vocabulary for lists of rules must not be timed")
     agents = jnp.arange(rows.shape[0])
     last = valid.sum(-1) - 1
     arguments = slice(FIRST_ARGUMENT, FIRST_ARGUMENT + vocabulary.num_arguments)
@@ -77,13 +80,28 @@ def _expert(
         row = rows[agents, memory.counter]
         return Program(row[:, OP], row[:, arguments], memory.elapsed == 0), row
 
+    def first_applying(state: State, memory: ExpertMemory) -> ExpertMemory:
+        assert controls.applies is not None
+        index = jnp.arange(rows.shape[1])[:, None]
+        kept = (index == memory.counter[None]) & (memory.elapsed > 0)[None]
+        every = Program(rows[:, :, OP].T, rows[:, :, arguments].swapaxes(0, 1), ~kept)
+        applies = jax.vmap(controls.applies, (None, 0, None))(state, every, memory.scenario)
+        applies = applies & valid.T
+        counter = jnp.where(applies.any(0), applies.argmax(0), last).astype(jnp.int32)
+        elapsed = jnp.where(counter == memory.counter, memory.elapsed, 0)
+        return memory._replace(counter=counter, elapsed=elapsed)
+
     def init(state: State) -> ExpertMemory:
         zeros = jnp.zeros(rows.shape[0], jnp.int32)
         memory = ExpertMemory(zeros, zeros, zeros, zeros, (), controls.init(state))
+        if controls.applies is not None:
+            memory = first_applying(state, memory)
         targets, _ = controls.resolve(state, program(memory)[0], memory.scenario)
         return memory._replace(targets=targets)
 
-    def label(state: State, memory: ExpertMemory) -> tuple[Int[Array, "N"], ExpertMemory]:
+    def label(state: State, memory: ExpertMemory) -> tuple[Action, ExpertMemory]:
+        if controls.applies is not None:
+            memory = first_applying(state, memory)
         if controls.passed is not None:
             idle = controls.passed(state, program(memory)[0]) & (memory.counter < last)
             memory = memory._replace(
@@ -106,7 +124,10 @@ def _expert(
         more = (memory.counter < last) | (repeat > 0)
         following = jnp.where(memory.counter < last, memory.counter + 1, 0)
         leave = (finished | timed_out) & more
-        return action.astype(jnp.int32), ExpertMemory(
+        if controls.applies is not None:
+            leave = jnp.zeros_like(leave)
+        kind = jnp.float32 if jnp.issubdtype(action.dtype, jnp.floating) else jnp.int32
+        return action.astype(kind), ExpertMemory(
             counter=jnp.where(leave, following, memory.counter),
             elapsed=jnp.where(leave, 0, elapsed),
             completed=memory.completed + (finished & leave).astype(jnp.int32),
@@ -128,12 +149,12 @@ def as_policy(guide: Expert) -> Policy:
         del key
         action, memory = guide.label(state, carry[1])
         legal = time_step.allows(action)
-        return (legal, memory), jnp.where(legal, action, time_step.action_mask.argmax(-1))
+        return (legal, memory), time_step.legal(action)
 
     return Policy(init, act)
 
 
-def _keep(state: State, time_step: TimeStep, carry: Any, action: Int[Array, "N"]) -> Step:
+def _keep(state: State, time_step: TimeStep, carry: Any, action: Action) -> Step:
     legal, memory = carry
     return Step(state, time_step, memory, action, legal)
 
@@ -217,7 +238,7 @@ def from_executed(
         DemonstrationArrays(
             # An environment may go on to anything after its end, NaN included.
             observation=np.where(inside[..., None], observation, np.float32(0)),
-            action=np.asarray(step.action, np.int32),
+            action=np.asarray(step.action),
             action_mask=np.asarray(step.time_step.action_mask),
             reward=np.asarray(ran.rewards, np.float32),
             valid=inside & np.asarray(step.time_step.decision) & np.asarray(step.legal),

@@ -17,8 +17,12 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+
+Action = Int[Array, "*b N"] | Float[Array, "*b N A"]
+"""The actions of all agents: numbers of discrete ones, or components of continuous ones."""
 
 AnyArray = Array | np.ndarray
 """On the device or on the host."""
@@ -38,12 +42,18 @@ class EnvSpec(NamedTuple):
     observation_sizes: tuple[int, ...]
     """True observation size of every agent; D is their maximum, the rest is zero padding."""
     action_sizes: tuple[int, ...]
-    """True number of actions of every agent; A is their maximum, the rest is never legal."""
+    """True number of actions of every agent, or of components of its action where actions are
+    continuous; A is their maximum, the rest is never legal (and never moves anything)."""
     horizon: int
     """Steps after which an episode is truncated at the latest."""
     decision_share: float = 1.0
     """Upper estimate of the share of an agent's steps that are decisions, in (0, 1]. Below 1, a
     rollout keeps rows of decisions only, and room for so many of them; 1: every step is a row."""
+    continuous: bool = False
+    """Actions are A numbers in [-1, 1] per agent, scaled to the environment's bounds by its
+    `ArrayEnv.step`, instead of one of A numbers."""
+    observation_shape: tuple[int, ...] | None = None
+    """[height, width, channels] where every agent's observation is such a grid, flattened."""
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "EnvSpec":
@@ -53,7 +63,8 @@ class EnvSpec(NamedTuple):
           KeyError: a field is missing.
           TypeError: a field is no list, or there are fields that a specification does not have.
         """
-        lists = ("agents", "observation_sizes", "action_sizes")
+        lists = ["agents", "observation_sizes", "action_sizes"]
+        lists += ["observation_shape"] if fields.get("observation_shape") else []
         return cls(**{**fields, **{name: tuple(fields[name]) for name in lists}})
 
     def require(self, wanted: "EnvSpec", what: str) -> None:
@@ -93,7 +104,8 @@ class TimeStep(NamedTuple):
     truncated: Bool[Array, ""]
     """The time limit cut the episode: the value of this observation is bootstrapped."""
     action_mask: Bool[Array, "N A"]
-    """Legal actions; every agent has at least one."""
+    """Legal actions; every agent has at least one. Of continuous actions, the components that the
+    agent has."""
     decision: Bool[Array, "N"]
     """The agent's action matters here (false: dead, or in transit); the others' rows are masked."""
     global_state: Float[Array, "G"]
@@ -104,13 +116,23 @@ class TimeStep(NamedTuple):
         """Whether the episode ended with this step."""
         return self.truncated | self.terminated.all()
 
-    def allows(self, action: Int[Array, "*b N"]) -> Bool[Array, "*b N"]:
+    def allows(self, action: Action) -> Bool[Array, "*b N"]:
         """Which agents may take their action; never one that is no action at all.
 
-        Not by ``take_along_axis``: it reads True outside the mask, and negatives wrap around.
+        Continuous actions are allowed if they are finite: the environment clips them.
         """
+        if jnp.issubdtype(action.dtype, jnp.floating):
+            return jnp.isfinite(action).all(-1)
+        # Not by take_along_axis: it reads True outside the mask, and negatives wrap around.
         chosen = jax.nn.one_hot(action, self.action_mask.shape[-1], dtype=bool)
         return (self.action_mask & chosen).any(-1)
+
+    def legal(self, action: Action) -> Action:
+        """``action``, and for agents that may not take it their first legal one (or zeros)."""
+        allowed = self.allows(action)
+        if jnp.issubdtype(action.dtype, jnp.floating):
+            return jnp.where(allowed[..., None], action, 0.0)
+        return jnp.where(allowed, action, self.action_mask.argmax(-1))
 
 
 class Measure(NamedTuple):
@@ -131,7 +153,7 @@ class ArrayEnv(NamedTuple):
     """
 
     reset: Callable[[Key[Array, ""]], tuple[State, TimeStep]]
-    step: Callable[[Key[Array, ""], State, Int[Array, "N"]], tuple[State, TimeStep]]
+    step: Callable[[Key[Array, ""], State, Action], tuple[State, TimeStep]]
     spec: EnvSpec
     measures: tuple[Measure, ...] = ()
     scored_reset: Callable[[Key[Array, ""]], tuple[State, TimeStep]] | None = None
@@ -153,14 +175,14 @@ class Expert(NamedTuple):
     """A plan as a policy: its action for any state, also for those that a learner visits."""
 
     init: Callable[[State], Memory]
-    label: Callable[[State, Memory], tuple[Int[Array, "N"], Memory]]
+    label: Callable[[State, Memory], tuple[Action, Memory]]
 
 
 class Policy(NamedTuple):
     """Anything that acts: trained actors, a plan, a random policy."""
 
     init: Callable[[State, TimeStep], Any]
-    act: Callable[[Any, State, TimeStep, Key[Array, ""]], tuple[Any, Int[Array, "N"]]]
+    act: Callable[[Any, State, TimeStep, Key[Array, ""]], tuple[Any, Action]]
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from unittest import mock
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from leed_jax.types import ArrayEnv, EnvSpec, Measure, State, TimeStep
 
@@ -52,6 +53,8 @@ def as_array_env(
     horizon: int,
     terminated: Callable[[State], Any] | None = None,
     action_mask: Callable[[State], dict[str, Any]] | None = None,
+    decision: Callable[[State], Any] | None = None,
+    reward: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None,
     measures: tuple[Measure, ...] = (),
 ) -> ArrayEnv:
     """``env`` with observations, rewards and actions of all agents as arrays.
@@ -65,23 +68,32 @@ def as_array_env(
         has a single ``done`` for time limit and termination; without this function every
         ``done`` counts as the time limit.
       action_mask: state -> dictionary of legal actions; without it all are legal.
+      decision: state -> bool[N], false for agents whose action does not matter now (dead, or not
+        their turn); without it every action matters.
+      reward: (rewards, info) of ``step_env`` -> rewards to train on, by agent, e.g. shaped ones.
       measures: success metrics.
 
+    Observations are flattened; where all agents see a grid of one shape, the specification keeps
+    that shape. Continuous actions (``Box`` of one axis) are asked for in [-1, 1], clipped, and
+    scaled to the environment's bounds.
+
     Raises:
-      TypeError: an agent's actions are not discrete.
+      TypeError: agents whose actions are neither all discrete nor all vectors of bounded numbers.
     """
     agents = tuple(env.agents)
-    sizes = [getattr(env.action_space(agent), "n", None) for agent in agents]
-    if None in sizes:
-        agent = agents[sizes.index(None)]
-        raise TypeError(f"{name}: {agent} has no discrete actions ({env.action_space(agent)})")
     observed, _ = jax.eval_shape(env.reset, jax.random.key(0))
+    action_spaces = [env.action_space(agent) for agent in agents]
+    to_actions, action_sizes = _actions(name, agents, action_spaces)
+    shapes = {observed[agent].shape for agent in agents}
+    grid = observed[agents[0]].shape
     spec = EnvSpec(
         name=name,
         agents=agents,
         observation_sizes=tuple(observed[agent].size for agent in agents),
-        action_sizes=tuple(int(size) for size in sizes if size is not None),
+        action_sizes=action_sizes,
         horizon=horizon,
+        continuous=not hasattr(action_spaces[0], "n"),
+        observation_shape=grid if len(shapes) == 1 and len(grid) == 3 else None,
     )
     num_agents, width, actions = spec.num_agents, spec.observation_size, spec.num_actions
     legal = jnp.arange(actions) < jnp.array(spec.action_sizes)[:, None]
@@ -90,7 +102,7 @@ def as_array_env(
         rows = [jnp.ravel(values[agent]).astype(jnp.float32) for agent in agents]
         return jnp.stack([jnp.pad(row, (0, size - row.size)) for row in rows])
 
-    def time_step(observation: dict[str, Any], state: State, reward: Any, done: Any) -> TimeStep:
+    def time_step(observation: dict[str, Any], state: State, rewards: Any, done: Any) -> TimeStep:
         ended = jnp.zeros(num_agents, bool)
         if terminated is not None:
             ended = jnp.broadcast_to(terminated(state), (num_agents,))
@@ -98,11 +110,11 @@ def as_array_env(
         observations = stack(observation, width)
         return TimeStep(
             observation=observations,
-            reward=reward,
+            reward=rewards,
             terminated=ended,
             truncated=done & ~ended.all(),
             action_mask=mask,
-            decision=jnp.ones(num_agents, bool),
+            decision=jnp.ones(num_agents, bool) if decision is None else decision(state),
             global_state=observations.ravel(),
         )
 
@@ -112,12 +124,42 @@ def as_array_env(
         return _strong((state, step))
 
     def step(key: Any, state: State, action: Any) -> tuple[State, TimeStep]:
-        chosen = {agent: action[index] for index, agent in enumerate(agents)}
-        observation, state, reward, done, _ = env.step_env(key, state, chosen)
-        rewards = jnp.stack([jnp.asarray(reward[agent], jnp.float32) for agent in agents])
+        observation, state, paid, done, info = env.step_env(key, state, to_actions(action))
+        paid = paid if reward is None else reward(paid, info)
+        rewards = jnp.stack([jnp.asarray(paid[agent], jnp.float32) for agent in agents])
         return _strong((state, time_step(observation, state, rewards, done["__all__"])))
 
     return ArrayEnv(reset=reset, step=step, spec=spec, measures=measures)
+
+
+def _actions(
+    name: str, agents: tuple[str, ...], spaces: list[Any]
+) -> tuple[Callable[[Any], dict[str, Any]], tuple[int, ...]]:
+    """What makes JaxMARL's dictionary of actions, and the size of every agent's."""
+    if all(hasattr(space, "n") for space in spaces):
+        sizes = tuple(int(space.n) for space in spaces)
+        return lambda action: {agent: action[i] for i, agent in enumerate(agents)}, sizes
+    for agent, space in zip(agents, spaces, strict=True):
+        vector = len(getattr(space, "shape", ())) == 1
+        if not vector or not np.isfinite([np.asarray(space.low), np.asarray(space.high)]).all():
+            raise TypeError(
+                f"{name}: all agents must have discrete actions, or all vectors of numbers between "
+                f"bounds; {agent} has {space}"
+            )
+    sizes = tuple(int(space.shape[0]) for space in spaces)
+    bounds = [
+        np.broadcast_to(np.asarray([space.low, space.high], np.float32).reshape(2, -1), (2, size))
+        for space, size in zip(spaces, sizes, strict=True)
+    ]
+
+    def scaled(action: Any) -> dict[str, Any]:
+        share = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
+        return {
+            agent: low + share[i, : low.size] * (high - low)
+            for i, (agent, (low, high)) in enumerate(zip(agents, bounds, strict=True))
+        }
+
+    return scaled, sizes
 
 
 def as_multi_agent_env(env: ArrayEnv) -> Any:
@@ -143,6 +185,12 @@ def as_multi_agent_env(env: ArrayEnv) -> Any:
     seen = dict(zip(agents, spec.observation_sizes, strict=True))
     allowed = dict(zip(agents, spec.action_sizes, strict=True))
 
+    def own_action(value: Any) -> Any:
+        if not spec.continuous:
+            return jnp.asarray(value, jnp.int32)
+        value = jnp.asarray(value, jnp.float32)
+        return jnp.pad(value, (0, spec.num_actions - value.size))
+
     def by_agent(values: Any) -> dict[str, Any]:
         return {agent: values[index] for index, agent in enumerate(agents)}
 
@@ -152,7 +200,10 @@ def as_multi_agent_env(env: ArrayEnv) -> Any:
             self.agents = list(agents)
             box = functools.partial(spaces.Box, -jnp.inf, jnp.inf)
             self.observation_spaces = {agent: box((size,)) for agent, size in seen.items()}
-            self.action_spaces = {agent: spaces.Discrete(n) for agent, n in allowed.items()}
+            self.action_spaces = {
+                agent: spaces.Box(-1.0, 1.0, (n,)) if spec.continuous else spaces.Discrete(n)
+                for agent, n in allowed.items()
+            }
 
         @property
         def name(self) -> str:
@@ -165,7 +216,7 @@ def as_multi_agent_env(env: ArrayEnv) -> Any:
 
         @functools.partial(jax.jit, static_argnums=0)
         def step_env(self, key: Any, state: MultiAgentState, actions: dict[str, Any]) -> Any:
-            chosen = jnp.stack([jnp.asarray(actions[agent], jnp.int32) for agent in agents])
+            chosen = jnp.stack([own_action(actions[agent]) for agent in agents])
             state = MultiAgentState(*env.step(key, state.env, chosen))
             now = state.time_step
             done = by_agent(now.terminated | now.over) | {"__all__": now.over}

@@ -69,6 +69,8 @@ def _standing_still(values: Any, length: Int[Any, "K"], steps: int) -> Any:
 
 def _progress(scenario: Scenario, plans: list[Plan], executed: Executed) -> dict[str, str]:
     """How far every agent got in its list, means over the episodes."""
+    if scenario.controls.applies is not None:
+        return _uses(scenario, plans, executed)
     ran, memory = executed.episodes, executed.episodes.record.memory
     episode, last = np.arange(len(ran.length)), np.asarray(ran.length) - 1
     completed = np.asarray(memory.completed)[episode, last]
@@ -91,6 +93,29 @@ def _progress(scenario: Scenario, plans: list[Plan], executed: Executed) -> dict
         said[agent] = (
             f"of its {count.mean():g} instruction{'' if (count == 1).all() else 's'}, per episode "
             f"{ended}, {unstarted:.1f} were never started"
+        )
+    return said
+
+
+def _uses(scenario: Scenario, plans: list[Plan], executed: Executed) -> dict[str, str]:
+    """How often every rule of an agent decided its action, means over a plan's episodes."""
+    step, valid = executed.episodes.record, np.asarray(executed.episodes.valid)
+    deciding = valid[:, :, None] & np.asarray(step.time_step.decision)
+    counter = np.asarray(step.memory.counter)
+    said = {}
+    for n, agent in enumerate(scenario.env.spec.agents):
+        texts = []
+        for index, plan in enumerate(plans):
+            mine = executed.plan_index == index
+            used = [
+                f"{number + 1} {rule.command} "
+                f"{(deciding & (counter == number))[mine, :, n].sum(1).mean():.1f}"
+                for number, rule in enumerate(plan[agent].instructions)
+            ]
+            texts.append(", ".join(used))
+        said[agent] = (
+            "decisions per episode by rule (those where none applied count for the last): "
+            + " | ".join(texts)
         )
     return said
 

@@ -153,6 +153,13 @@ def _execution(scenario: Scenario) -> str:
     vocabulary = scenario.vocabulary
     most = vocabulary.max_instructions
     allowed = f"An agent has 1 to {most} instructions."
+    if scenario.controls.applies is not None:
+        return (
+            "An agent's instructions are a list of rules in order of priority. Whenever it is to "
+            "act, the first rule of its list that applies decides its action, and the next time "
+            "the search begins at the top again; rules are never used up. Where no rule applies, "
+            f"the task says what is done.\nAn agent has 1 to {most} rules."
+        )
     text = (
         "Every agent works through a list of its own, all agents at the same time. An instruction "
         "ends when its command is finished; then the next one starts. The last one stays in force"

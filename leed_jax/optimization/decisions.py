@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from leed_jax.config import TrainConfig
 from leed_jax.optimization import networks, returns, rollout
 from leed_jax.optimization.rollout import Finished, Progress, Situation
-from leed_jax.types import ArrayEnv, EnvSpec, Expert
+from leed_jax.types import Action, ArrayEnv, EnvSpec, Expert
 
 
 class Rows(NamedTuple):
@@ -32,10 +32,10 @@ class Rows(NamedTuple):
 
     observation: Float[Array, "C1 E N D"]
     action_mask: Bool[Array, "C1 E N A"]
-    action: Int[Array, "C1 E N"]
+    action: Action
     log_prob: Float[Array, "C1 E N"]
     decision: Bool[Array, "C1 E N"]
-    label: Int[Array, "C1 E N"]
+    label: Action
     """As in `rollout.Transitions`."""
     labelled: Bool[Array, "C1 E N"]
 
@@ -54,7 +54,7 @@ class Decisions(NamedTuple):
 
 def used(config: TrainConfig, spec: EnvSpec) -> bool:
     """Whether rows are kept of decisions only; recurrent networks see every step."""
-    return config.network.kind == "mlp" and spec.decision_share < 1
+    return not config.network.recurrent and spec.decision_share < 1
 
 
 def capacity(config: TrainConfig, spec: EnvSpec) -> int:
@@ -100,7 +100,8 @@ def collect(
         return (after, write(rows, slot, values), count + kept.astype(jnp.int32)), steps
 
     count = jnp.zeros((num_envs, num_agents), jnp.int32)
-    start = (loop.start, _empty(situation, room + 1), count)
+    action = jax.eval_shape(loop.step, loop.start, loop.keys[0])[1][0].action
+    start = (loop.start, _empty(situation, action, room + 1), count)
     (last, rows, count), steps = jax.lax.scan(step, start, loop.keys)
     rows = rows._replace(
         observation=write(rows.observation, count, last.situation.time_step.observation)
@@ -117,17 +118,17 @@ def collect(
     return last.situation, found, jax.tree.map(lambda leaf: leaf.sum(0), finished)
 
 
-def _empty(situation: Situation, size: int) -> Rows:
-    """``size`` rows of every agent and environment, all zero."""
+def _empty(situation: Situation, action: Any, size: int) -> Rows:
+    """``size`` rows of every agent and environment, all zero, with actions like ``action``."""
     observed = situation.time_step
     flags = jnp.zeros((size, *observed.decision.shape), bool)
-    whole = flags.astype(jnp.int32)
+    action = jnp.zeros((size, *action.shape), action.dtype)
     return Rows(
         observation=jnp.zeros((size, *observed.observation.shape), observed.observation.dtype),
         action_mask=jnp.zeros((size, *observed.action_mask.shape), bool),
-        action=whole,
+        action=action,
         log_prob=flags.astype(jnp.float32),
         decision=flags,
-        label=whole,
+        label=action,
         labelled=flags,
     )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from leed_jax import episodes
-from leed_jax.optimization import categorical, networks
+from leed_jax.optimization import networks
 from leed_jax.types import ArrayEnv, Policy, State, TimeStep
 
 
@@ -37,9 +37,9 @@ def policy(actor: networks.Network, params: networks.Params, *, greedy: bool = T
         del state
         # The carry starts at zero, so no row needs the flag that zeroes it.
         start = jnp.zeros((1, 1), bool)
-        logits, carry = actor.apply(params, carry, time_step.observation[None, None], start)
-        log_probs = categorical.log_probs(logits[0, 0], time_step.action_mask)
-        return carry, log_probs.argmax(-1) if greedy else categorical.sample(key, log_probs)
+        outputs, carry = actor.apply(params, carry, time_step.observation[None, None], start)
+        policy = actor.distribution(outputs[0, 0], time_step.action_mask)
+        return carry, policy.mode() if greedy else policy.sample(key)
 
     return Policy(init, act)
 

@@ -45,7 +45,7 @@ def gather(
     situation, material, finished, metrics = collect(
         env, actor, critic, config, params, before, key, expert
     )
-    if config.network.kind == "mlp":
+    if not config.network.recurrent:
 
         def flatten(leaf: Array) -> Array:
             return leaf.reshape((1, -1, *leaf.shape[2:]))

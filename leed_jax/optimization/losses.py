@@ -13,13 +13,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from leed_jax.config import TrainConfig
-from leed_jax.optimization import categorical
+from leed_jax.optimization import distributions
+
+OwnAction = Int[Array, "B"] | Float[Array, "B A"]
+"""Of one agent."""
 
 
 class Batch(NamedTuple):
     """Rows of one agent's rollout."""
 
-    action: Int[Array, "B"]
+    action: OwnAction
     log_prob: Float[Array, "B"]
     """Of the action, when it was taken."""
     value: Float[Array, "B"]
@@ -31,7 +34,7 @@ class Batch(NamedTuple):
     """Inside an episode; where rows are kept of decisions only, the same as `decision`."""
     decision: Bool[Array, "B"]
     """Valid, and the agent's action mattered (false: dead, or in transit)."""
-    label: Int[Array, "B"]
+    label: OwnAction
     """The expert's action in this state, where visited states are labelled, else 0."""
     label_weight: Float[Array, "B"]
 
@@ -39,7 +42,7 @@ class Batch(NamedTuple):
 class ExpertRows(NamedTuple):
     """Rows of one agent's demonstrations."""
 
-    action: Int[Array, "B"]
+    action: OwnAction
     weight: Float[Array, "B"]
     """Zero for padding and for actions that were illegal."""
 
@@ -47,9 +50,11 @@ class ExpertRows(NamedTuple):
 class Predictions(NamedTuple):
     """What the networks say about the rows now; what no term of a method reads is None."""
 
-    log_probs: Float[Array, "B A"]
+    policy: distributions.Distribution
+    """In the states of the rollout."""
     value: Float[Array, "B"]
-    expert_log_probs: Float[Array, "B A"]
+    expert_policy: distributions.Distribution
+    """In the states of the demonstrations."""
 
 
 class Term(NamedTuple):
@@ -98,7 +103,7 @@ def policy_loss(
 ) -> Float[Array, ""]:
     """PPO's clipped surrogate, negated (Schulman et al. 2017, 1707.06347, equation 7)."""
     del expert
-    log_prob = categorical.select(predictions.log_probs, batch.action)
+    log_prob = predictions.policy.log_prob(batch.action)
     ratio = jnp.exp(log_prob - batch.log_prob)
     advantage = batch.advantage
     if config.normalize_advantages:
@@ -126,7 +131,7 @@ def entropy(
 ) -> Float[Array, ""]:
     """Mean entropy of the policy, in nats."""
     del expert, config
-    return masked_mean(categorical.entropy(predictions.log_probs), batch.decision)
+    return masked_mean(predictions.policy.entropy(), batch.decision)
 
 
 def expert_loss(
@@ -141,10 +146,10 @@ def expert_loss(
     """
     parts = []
     if config.expert.labels != "visited":
-        log_prob = categorical.select(predictions.expert_log_probs, expert.action)
+        log_prob = predictions.expert_policy.log_prob(expert.action)
         parts.append(-masked_mean(log_prob, expert.weight))
     if config.expert.labels != "demonstrations":
-        log_prob = categorical.select(predictions.log_probs, batch.label)
+        log_prob = predictions.policy.log_prob(batch.label)
         parts.append(-masked_mean(log_prob, batch.label_weight))
     return jnp.stack(parts).mean()
 

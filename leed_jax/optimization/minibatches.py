@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from leed_jax import demonstrations
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations, Rows
-from leed_jax.optimization import categorical, decisions, losses, networks
+from leed_jax.optimization import decisions, losses, networks
 from leed_jax.optimization.experience import Material
 from leed_jax.types import EnvSpec
 
@@ -31,7 +31,7 @@ def data(demos: Demonstrations | None, config: TrainConfig) -> Data:
     """Demonstrations in the form that the update samples from."""
     if demos is None:
         return Data(None, None)
-    if config.network.kind == "mlp":
+    if not config.network.recurrent:
         return Data(demos.rows(config.expert.weighting), None)
     return Data(None, demos.episodes(config.expert.weighting))
 
@@ -42,7 +42,7 @@ def population(config: TrainConfig, spec: EnvSpec) -> int:
     Raises:
       ValueError: there are not enough of them for all minibatches.
     """
-    if config.network.kind == "gru":
+    if config.network.recurrent:
         return config.num_envs
     if not decisions.used(config, spec):
         return config.steps_per_update
@@ -106,20 +106,20 @@ def loss(
     learns = jnp.zeros(num_agents, bool)
     rows = expert_rows = None
     parts = [part for part in (batch, guide) if part is not None]
-    logits = _logits(actor, params["actor"], parts)
+    outputs = _outputs(actor, params["actor"], parts)
     if batch is not None:
         carry = critic.carry(batch.start.shape[1])
         carry = carry if batch.carries is None else batch.carries["critic"]
         value, _ = critic.apply(params["critic"], carry, batch.observation, batch.start)
         predictions = predictions._replace(
-            log_probs=_by_agent(categorical.log_probs(logits[0], batch.action_mask)),
+            policy=jax.tree.map(_by_agent, actor.distribution(outputs[0], batch.action_mask)),
             value=_by_agent(value[..., 0]),
         )
         rows = jax.tree.map(_by_agent, batch.batch)
         learns |= rows.valid.any(-1)
     if guide is not None:
-        log_probs = categorical.log_probs(logits[-1], guide.action_mask)
-        predictions = predictions._replace(expert_log_probs=_by_agent(log_probs))
+        policy = actor.distribution(outputs[-1], guide.action_mask)
+        predictions = predictions._replace(expert_policy=jax.tree.map(_by_agent, policy))
         expert_rows = losses.ExpertRows(_by_agent(guide.action), _by_agent(guide.weight))
         learns |= (expert_rows.weight > 0).any(-1)
 
@@ -132,9 +132,9 @@ def loss(
     return loss, {**parts, "learns": learns}
 
 
-def _logits(
+def _outputs(
     actor: networks.Network, params: networks.Params, parts: list[Material | Rows]
-) -> list[Float[Array, "T B N A"]]:
+) -> list[Float[Array, "T B N O"]]:
     """The actor's outputs for every part; rows of a feed-forward network in one batch."""
     inputs = []
     for part in parts:

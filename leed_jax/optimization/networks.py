@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from leed_jax.config import NetworkConfig
+from leed_jax.optimization import distributions
 from leed_jax.types import EnvSpec
 
 Params = Any
@@ -23,6 +24,9 @@ Params = Any
 ACTOR_HEAD_SCALE, CRITIC_HEAD_SCALE = 0.01, 1.0
 """Gains of the last layers: a nearly uniform first policy (Andrychowicz et al. 2021, 2006.05990,
 section 3.2), values of order one."""
+
+START_LOG_STD = -0.5
+"""Of continuous actions, in units of half their range: a first policy that covers it."""
 
 
 class Network(NamedTuple):
@@ -38,6 +42,8 @@ class Network(NamedTuple):
     """(parameters, recurrent state, observations, starts) -> outputs, recurrent state after T.
 
     Where ``starts`` is true the recurrent state is zeroed before the row."""
+    distribution: Callable[[Array, Array], distributions.Distribution]
+    """(an actor's outputs, action mask) -> its policy."""
 
 
 def orthogonal(scale: float) -> Callable[..., Float[Array, "R C"]]:
@@ -65,26 +71,58 @@ def orthogonal(scale: float) -> Callable[..., Float[Array, "R C"]]:
 
 
 class _Body(nn.Module):
-    """Encoder, hidden layers (the first of them a GRU cell where recurrent), linear head."""
+    """Convolutions, encoder, hidden layers (the first a GRU cell where recurrent), linear head."""
 
     hidden_sizes: tuple[int, ...]
     outputs: int
     head_scale: float
     activation: Callable[[Array], Array]
     recurrent: bool
+    grid: tuple[int, ...] | None
+    """Shape of an observation, for convolutions; None: there are none."""
+    channels: tuple[int, ...]
+    """Of the convolutions."""
+    gaussian: bool
+    """The outputs are means, and log standard deviations that depend on nothing follow them."""
 
     @nn.compact
     def __call__(self, carry: Array, observation: Array, start: Array) -> tuple[Array, Array]:
         def dense(width: int, name: str, scale: float = np.sqrt(2)) -> nn.Dense:
             return nn.Dense(width, kernel_init=orthogonal(scale), name=name)
 
+        if self.grid is not None:
+            observation = observation.reshape(*observation.shape[:-1], *self.grid)
+            for index, width in enumerate(self.channels):
+                patches = _neighbourhoods(observation)
+                observation = self.activation(dense(width, f"convolution_{index}")(patches))
+            observation = observation.reshape(*observation.shape[:-3], -1)
         first, *rest = self.hidden_sizes
         hidden = self.activation(dense(first, "encoder")(observation))
         if self.recurrent:
             carry, hidden = _scan_cell(nn.GRUCell(self.hidden_sizes[-1]), carry, hidden, start)
         for index, width in enumerate(rest):
             hidden = self.activation(dense(width, f"hidden_{index}")(hidden))
-        return dense(self.outputs, "head", self.head_scale)(hidden), carry
+        outputs = dense(self.outputs, "head", self.head_scale)(hidden)
+        if self.gaussian:
+            first_value: Any = nn.initializers.constant(START_LOG_STD)
+            log_std = self.param("log_std", first_value, (self.outputs,))
+            outputs = jnp.concatenate([outputs, jnp.broadcast_to(log_std, outputs.shape)], -1)
+        return outputs, carry
+
+
+def _neighbourhoods(grid: Float[Array, "*b H W C"]) -> Float[Array, "*b H W 9*C"]:
+    """Every cell with the eight around it, zeros outside the grid.
+
+    A matrix product of them is a 3x3 convolution. As such, with weights of its own for every agent,
+    it would be a grouped one, for which XLA's CPU backend has no fast path.
+    """
+    height, width = grid.shape[-3:-1]
+    around = [(0, 0)] * (grid.ndim - 3) + [(1, 1), (1, 1), (0, 0)]
+    padded = jnp.pad(grid, around)
+    shifts = [(row, column) for row in range(3) for column in range(3)]
+    return jnp.concatenate(
+        [padded[..., row : row + height, column : column + width, :] for row, column in shifts], -1
+    )
 
 
 def _scan_cell(cell: nn.GRUCell, carry: Array, inputs: Array, start: Array) -> tuple[Array, Array]:
@@ -97,21 +135,38 @@ def _scan_cell(cell: nn.GRUCell, carry: Array, inputs: Array, start: Array) -> t
 
 
 def make(
-    config: NetworkConfig, spec: EnvSpec, outputs: int, head_scale: float, *, shared: bool = False
+    config: NetworkConfig,
+    spec: EnvSpec,
+    outputs: int,
+    head_scale: float,
+    *,
+    shared: bool = False,
+    gaussian: bool = False,
 ) -> Network:
     """A network of ``outputs`` numbers per agent (actions for an actor, one for a critic).
 
     ``shared`` makes one for all agents, whose observations must be of one size. Only `init` depends
     on it: `apply` sees by the parameters whom they serve.
+
+    Raises:
+      ValueError: convolutions are wanted, and observations are no grids.
     """
-    recurrent = config.kind == "gru"
-    width = config.hidden_sizes[-1] if recurrent else 0
+    convolves = config.kind == "cnn"
+    if convolves and spec.observation_shape is None:
+        raise ValueError(
+            f"network.kind must be mlp or gru: the observations of {spec.name} are no grids of one "
+            "shape, which cnn needs"
+        )
+    width = config.hidden_sizes[-1] if config.recurrent else 0
     body = _Body(
         hidden_sizes=config.hidden_sizes,
         outputs=outputs,
         head_scale=head_scale,
         activation={"tanh": nn.tanh, "relu": nn.relu}[config.activation],
-        recurrent=recurrent,
+        recurrent=config.recurrent,
+        grid=spec.observation_shape if convolves else None,
+        channels=config.channels,
+        gaussian=gaussian,
     )
 
     def init(key: Key[Array, ""]) -> Params:
@@ -124,7 +179,7 @@ def make(
             blank = (jnp.zeros((1, width)), jnp.zeros((1, 1, size)), jnp.zeros((1, 1), bool))
             params: Any = jax.vmap(lambda key, blank=blank: body.init(key, *blank))(keys[agents])
             encoder = params["params"]["encoder"]
-            missing = spec.observation_size - int(size)
+            missing = 0 if convolves else spec.observation_size - int(size)
             encoder["kernel"] = jnp.pad(encoder["kernel"], ((0, 0), (0, missing), (0, 0)))
             groups.append(params)
             order.append(agents)
@@ -140,12 +195,25 @@ def make(
         )
         return over_agents(params, carry, observation, start)
 
-    return Network(init, lambda batch: jnp.zeros((batch, spec.num_agents, width)), apply)
+    def carry(batch: int) -> Array:
+        return jnp.zeros((batch, spec.num_agents, width))
+
+    return Network(init, carry, apply, distributions.of(spec))
 
 
 def make_actor(config: NetworkConfig, spec: EnvSpec, *, shared: bool = False) -> Network:
-    """Observation -> logits of the actions, before masking."""
-    return make(config, spec, spec.num_actions, ACTOR_HEAD_SCALE, shared=shared)
+    """Observation -> what `Network.distribution` makes a policy of.
+
+    Logits of the actions, before masking; of continuous actions, means and log deviations.
+    """
+    return make(
+        config,
+        spec,
+        spec.num_actions,
+        ACTOR_HEAD_SCALE,
+        shared=shared,
+        gaussian=spec.continuous,
+    )
 
 
 def make_critic(config: NetworkConfig, spec: EnvSpec, *, shared: bool = False) -> Network:

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from leed_jax.optimization import categorical, networks
-from leed_jax.types import ArrayEnv, Expert, State, TimeStep
+from leed_jax.optimization import networks
+from leed_jax.types import Action, ArrayEnv, Expert, State, TimeStep
 
 
 class Transitions(NamedTuple):
@@ -26,7 +26,7 @@ class Transitions(NamedTuple):
 
     observation: Float[Array, "T E N D"]
     action_mask: Bool[Array, "T E N A"]
-    action: Int[Array, "T E N"]
+    action: Action
     log_prob: Float[Array, "T E N"]
     reward: Float[Array, "T E N"]
     terminated: Bool[Array, "T E N"]
@@ -36,7 +36,7 @@ class Transitions(NamedTuple):
     """Valid, and the agent's action matters."""
     start: Bool[Array, "T E"]
     """First row of an episode."""
-    label: Int[Array, "T E N"]
+    label: Action
     """The expert's action, where visited states are labelled, else 0."""
     labelled: Bool[Array, "T E N"]
     """The label is a legal action of a decision."""
@@ -156,14 +156,14 @@ def stepper(
         now, resets = progress
         act_key, env_key = jax.random.split(key)
         observed = now.time_step
-        logits, actor_carry = actor.apply(
+        outputs, actor_carry = actor.apply(
             params, now.actor_carry, observed.observation[None], now.start[None]
         )
-        log_probs = categorical.log_probs(logits[0], observed.action_mask)
-        action = categorical.sample(act_key, log_probs)
+        policy = actor.distribution(outputs[0], observed.action_mask)
+        action = policy.sample(act_key)
         stepped = jax.vmap(env.step)(jax.random.split(env_key, num_envs), now.state, action)
         decision = observed.decision & ~now.over[:, None]
-        label, labelled, memory = _label(expert, now, decision)
+        label, labelled, memory = _label(expert, now, decision, action)
 
         index = (places + num_envs * resets) % len(pool_keys)
         fresh = jax.tree.map(lambda leaf: leaf[index], pool)
@@ -175,7 +175,7 @@ def stepper(
             observation=observed.observation,
             action_mask=observed.action_mask,
             action=action,
-            log_prob=categorical.select(log_probs, action),
+            log_prob=policy.log_prob(action),
             reward=reward,
             terminated=stepped[1].terminated,
             valid=~now.over,
@@ -202,14 +202,17 @@ def stepper(
     return Stepper(start, jax.random.split(key, steps), step)
 
 
-def _label(expert: Expert | None, now: Situation, decision: Bool[Array, "E N"]) -> Any:
+def _label(
+    expert: Expert | None, now: Situation, decision: Bool[Array, "E N"], action: Action
+) -> Any:
     """The expert's actions for the states that the learner is in."""
     if expert is None:
-        return jnp.zeros(decision.shape, jnp.int32), jnp.zeros_like(decision), ()
+        return jnp.zeros_like(action), jnp.zeros_like(decision), ()
     label, memory = jax.vmap(expert.label)(now.state, now.memory)
     labelled = decision & now.time_step.allows(label)
     # A number that is no action would make the loss of its row NaN, whatever the row's weight.
-    return jnp.where(labelled, label, 0), labelled, memory
+    kept = labelled.reshape(labelled.shape + (1,) * (label.ndim - labelled.ndim))
+    return jnp.where(kept, label, jnp.zeros_like(label)), labelled, memory
 
 
 def values(

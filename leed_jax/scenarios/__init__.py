@@ -1,7 +1,8 @@
 """Tasks that can be instructed: an environment, and the words to instruct it.
 
-A scenario is one module of this folder that offers ``NAMES`` (``family/task``, all it can make) and
-``make(name, **options)``; the package's `make` finds it by name, no central list names it.
+A scenario is one module of this folder, or of a package in it, that offers ``NAMES``
+(``family/task``, all it can make) and ``make(name, **options)``; the package's `make` finds it by
+name, no central list names it.
 """
 
 import difflib
@@ -9,7 +10,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,10 @@ class Controls(NamedTuple):
     passed: Callable[[State, Program], Bool[Array, "N"]] | None = None
     """Where an instruction has nothing to do, so that the next one is in force in this very step;
     None: every instruction takes a step at least."""
+    applies: Callable[[State, Program, Memory], Bool[Array, "N"]] | None = None
+    """With it plans are lists of rules in order of priority: in every step the first rule that
+    applies is in force, or the last of the list where none does; no rule ever ends. The vocabulary
+    is then not timed. None: plans are carried out one instruction after another."""
 
 
 class Judgement(NamedTuple):
@@ -105,9 +110,18 @@ class Scenario(NamedTuple):
 @functools.cache
 def _modules() -> dict[str, Any]:
     """The module behind every scenario's name."""
-    found = pkgutil.iter_modules(__path__)
-    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in found]
-    return {name: module for module in modules for name in module.NAMES}
+    return {name: module for module in _offering(__path__, __name__) for name in module.NAMES}
+
+
+def _offering(path: Iterable[str], package: str) -> Iterator[Any]:
+    """Modules with ``NAMES``; a package that has none is looked through for such modules."""
+    for found in pkgutil.iter_modules(path):
+        if not found.name.startswith("_"):
+            module = importlib.import_module(f"{package}.{found.name}")
+            if hasattr(module, "NAMES"):
+                yield module
+            elif found.ispkg:
+                yield from _offering(module.__path__, module.__name__)
 
 
 def names() -> list[str]:

@@ -93,10 +93,24 @@ def test_legal_actions_of_the_game_never_reach_into_the_padding():
     np.testing.assert_array_equal(step.action_mask, [[0, 1, 1], [1, 0, 0]])
 
 
-def test_continuous_actions_are_refused_and_the_agent_is_named():
-    game = Game(mouse=SimpleNamespace(shape=(2,)))
-    with pytest.raises(TypeError, match="toy/chase: mouse has no discrete actions"):
-        array_env(game)
+def box(size: int, low: Any, high: Any) -> Any:
+    return SimpleNamespace(shape=(size,), low=low, high=high)
+
+
+def test_a_mixture_of_kinds_of_actions_is_refused_and_the_agent_is_named():
+    for space in (box(2, 0.0, 1.0), box(2, 0.0, np.inf), SimpleNamespace(shape=())):
+        game = Game(mouse=space)
+        with pytest.raises(TypeError, match="toy/chase: all agents must have discrete actions"):
+            array_env(game)
+
+
+def test_continuous_actions_are_scaled_to_the_bounds_and_clipped():
+    spaces = [box(1, -2.0, 2.0), box(2, np.array([0.0, 10.0]), np.array([1.0, 20.0]))]
+    scaled, sizes = jaxmarl._actions("toy/chase", ("cat", "mouse"), spaces)
+    assert sizes == (1, 2)
+    asked = scaled(jnp.array([[0.5, 9.0], [-3.0, 0.0]]))
+    np.testing.assert_allclose(asked["cat"], [1.0])
+    np.testing.assert_allclose(asked["mouse"], [0.0, 15.0])
 
 
 def test_what_jaxmarl_prints_while_it_is_imported_is_kept_off_the_screen(

@@ -7,6 +7,7 @@ import pytest
 
 from leed_jax.config import ExpertConfig, TrainConfig
 from leed_jax.optimization import losses
+from leed_jax.optimization.distributions import Categorical
 from leed_jax.optimization.losses import Batch, ExpertRows, Predictions
 
 CONFIG = TrainConfig(normalize_advantages=False, clip_epsilon=0.2)
@@ -33,9 +34,9 @@ def batch(**changes):
 
 def predictions(probabilities, value=(1.0, 1.0), expert=((0.5, 0.5),)):
     return Predictions(
-        jnp.log(jnp.asarray(probabilities, jnp.float32)),
+        Categorical(jnp.log(jnp.asarray(probabilities, jnp.float32))),
         jnp.asarray(value, jnp.float32),
-        jnp.log(jnp.asarray(expert, jnp.float32)),
+        Categorical(jnp.log(jnp.asarray(expert, jnp.float32))),
     )
 
 
@@ -100,7 +101,8 @@ def test_padding_changes_neither_loss_nor_gradient(name):
     config = TrainConfig()  # with normalised advantages: they must not see padding either
 
     def loss(logits, value, rows, expert, expert_logits):
-        now = Predictions(jax.nn.log_softmax(logits), value, jax.nn.log_softmax(expert_logits))
+        policies = [Categorical(jax.nn.log_softmax(x)) for x in (logits, expert_logits)]
+        now = Predictions(policies[0], value, policies[1])
         return term.loss(now, rows, expert, config)
 
     logits, expert_logits = jnp.array([[0.3, -1.0], [2.0, 0.1]]), jnp.array([[0.5, 0.2]])

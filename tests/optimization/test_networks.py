@@ -1,4 +1,4 @@
-"""Networks of all agents, distributions over their actions, and schedules."""
+"""Networks of all agents over their actions, and schedules."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from leed_jax.config import ExpertConfig, NetworkConfig
-from leed_jax.optimization import categorical, networks, schedules
+from leed_jax.optimization import networks, schedules
+from leed_jax.optimization.distributions import Gaussian
 from leed_jax.types import EnvSpec
 
 SPEC = EnvSpec("toy", ("a", "b", "c"), (3, 5, 3), (2, 4, 4), 10)
@@ -74,31 +75,6 @@ def test_a_recurrent_sequence_equals_its_single_steps_and_starts_forget():
     assert not np.allclose(whole[3:, 1], fresh[:, 1])
 
 
-def test_illegal_actions_are_never_drawn_and_legal_ones_as_often_as_they_should():
-    mask = jnp.array([False, True, False, True, False])
-    logits = jnp.log(jnp.array([9.0, 0.25, 9.0, 0.75, 9.0]))
-    log_probs = categorical.log_probs(jnp.tile(logits, (20_000, 1)), jnp.tile(mask, (20_000, 1)))
-    drawn = np.asarray(categorical.sample(jax.random.key(0), log_probs))
-    counts = np.bincount(drawn, minlength=5) / len(drawn)
-    np.testing.assert_allclose(counts, [0, 0.25, 0, 0.75, 0], atol=0.01)
-
-
-def test_a_draw_of_zero_is_legal(monkeypatch):
-    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.zeros(shape))
-    mask = jnp.array([[False, False, True]])
-    drawn = categorical.sample(jax.random.key(0), categorical.log_probs(jnp.zeros((1, 3)), mask))
-    assert int(drawn[0]) == 2
-
-
-def test_entropy_of_masked_uniform_is_the_log_of_the_legal_actions():
-    log_probs = categorical.log_probs(jnp.zeros(4), jnp.array([True, True, False, True]))
-    np.testing.assert_allclose(categorical.entropy(log_probs), np.log(3), rtol=1e-6)
-    gradient = jax.grad(
-        lambda logits: categorical.entropy(categorical.log_probs(logits, jnp.array([True, False])))
-    )(jnp.zeros(2))
-    assert np.isfinite(gradient).all()
-
-
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     # start 4, end 2, over the first half: at 0, a quarter and beyond a half
@@ -109,3 +85,40 @@ def test_expert_weight_schedules(schedule, expected):
     start = jnp.full(2, 4.0)
     weights = [schedules.expert_weight(config, start, jnp.array(p)) for p in (0.0, 0.25, 0.9)]
     np.testing.assert_allclose(weights, np.repeat(np.array(expected), 2).reshape(3, 2), rtol=1e-6)
+
+
+def test_convolutions_are_those_of_the_textbook():
+    spec = EnvSpec("grid", ("a", "b"), (24, 24), (2, 4), 10, observation_shape=(4, 3, 2))
+    cnn = NetworkConfig(kind="cnn", channels=(5,), hidden_sizes=(4,), activation="relu")
+    actor = networks.make_actor(cnn, spec)
+    params = actor.init(jax.random.key(0))
+    grids = jax.random.normal(jax.random.key(1), (1, 6, 2, 24))
+    found, _ = actor.apply(params, actor.carry(6), grids, jnp.zeros((1, 6), bool))
+    own = jax.tree.map(lambda leaf: leaf[1], params["params"])
+    kernel = own["convolution_0"]["kernel"].reshape(3, 3, 2, 5)
+    image = grids[0, :, 1].reshape(6, 4, 3, 2)
+    layout = ("NHWC", "HWIO", "NHWC")
+    hidden = jax.lax.conv_general_dilated(image, kernel, (1, 1), "SAME", dimension_numbers=layout)
+    hidden = jax.nn.relu(hidden + own["convolution_0"]["bias"]).reshape(6, -1)
+    for name in ("encoder", "head"):
+        hidden = hidden @ own[name]["kernel"] + own[name]["bias"]
+        hidden = jax.nn.relu(hidden) if name == "encoder" else hidden
+    np.testing.assert_allclose(found[0, :, 1], hidden, atol=1e-5)
+
+
+def test_convolutions_of_what_is_no_grid_are_refused():
+    with pytest.raises(ValueError, match=r"network\.kind must be mlp or gru: the observations of"):
+        networks.make_actor(NetworkConfig(kind="cnn"), SPEC)
+
+
+def test_the_spread_of_continuous_actions_depends_on_nothing_and_is_the_agents_own():
+    spec = SPEC._replace(continuous=True)
+    actor = networks.make_actor(MLP, spec)
+    params = actor.init(jax.random.key(0))
+    observation = jax.random.normal(jax.random.key(1), (1, 5, 3, spec.observation_size))
+    outputs, _ = actor.apply(params, actor.carry(5), observation, jnp.zeros((1, 5), bool))
+    mask = jnp.ones((5, 3, spec.num_actions), bool)
+    policy = actor.distribution(outputs[0], mask)
+    assert isinstance(policy, Gaussian)
+    np.testing.assert_allclose(policy.log_std, networks.START_LOG_STD)
+    assert params["params"]["log_std"].shape == (3, spec.num_actions)
