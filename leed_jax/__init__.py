@@ -34,6 +34,7 @@ from leed_jax.optimization.trainer import make_train
 from leed_jax.optimization.training import train
 from leed_jax.rendering import render
 from leed_jax.scenarios import Scenario, make, names
+from leed_jax.scenarios.generic import generic_scenario
 from leed_jax.types import ArrayEnv, EnvSpec, Expert, Measure, Policy, TimeStep
 
 __version__ = "0.1.0"
@@ -71,6 +72,7 @@ __all__ = [
     "evaluate",
     "generate_demonstrations",
     "generate_plans",
+    "generic_scenario",
     "load_demonstrations",
     "load_result",
     "make",

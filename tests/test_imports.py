@@ -25,6 +25,7 @@ ALLOWED = {
     "loggers": BASE,
     "instructions": BASE,
     "answers": BASE | {"instructions"},
+    "random_plans": BASE | {"instructions"},
     "environments": BASE | {"road"},
     "road": BASE,
     "episodes": BASE,

@@ -7,6 +7,7 @@ import math
 import re
 from typing import Any, NamedTuple
 
+import families
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,15 +17,19 @@ from matplotlib.figure import Figure
 
 from leed_jax import execution, instructions, scenarios
 from leed_jax.instructions import AgentPlan, Choice, Command, Instruction
+from leed_jax.random_plans import random_plan
 from leed_jax.scenarios import EVERYONE
 
 SMALLER = {"road/luxembourg_main": {"num_agents": 8}, "road/luxembourg_full": {"num_agents": 8}}
 """Options of scenarios that take long to set up as they come."""
-SLOW = set(SMALLER)
 CASES = [(name, SMALLER.get(name, {})) for name in scenarios.names()]
 CASES += [("mpe/simple_spread", {"num_agents": count}) for count in (4, 5, 6)]
 LARGEST_GROUP = 16
 """Agents that a description is tried with where it can be had for some of them."""
+
+
+MOST_STEPS = 60
+"""Longer episodes are not played to their end step by step, except by the compiled executor."""
 
 
 class Case(NamedTuple):
@@ -39,6 +44,9 @@ class Case(NamedTuple):
 @functools.cache
 def compiled(index: int) -> Case:
     name, options = CASES[index]
+    needed = families.missing(name)
+    if needed:
+        pytest.skip(needed)
     scenario = scenarios.make(name, **options)
     traces = {"reset": 0, "step": 0}
 
@@ -55,8 +63,10 @@ def compiled(index: int) -> Case:
 
 def marked(index: int) -> Any:
     name, options = CASES[index]
-    marks = [pytest.mark.slow] if name in SLOW else []
-    return pytest.param(index, id=f"{name}-{options}", marks=marks)
+    marks = [] if families.by_default(name) and len(options) == 0 else [pytest.mark.slow]
+    # All tests of a scenario in one process: it compiles there once.
+    group = pytest.mark.xdist_group(f"contract-{index}")
+    return pytest.param(index, id=f"{name}-{options}", marks=[*marks, group])
 
 
 @pytest.fixture(params=[marked(index) for index in range(len(CASES))])
@@ -70,7 +80,8 @@ def test_arrays_have_the_shapes_of_the_spec_and_an_episode_ends_in_time(case):
     state, step = case.reset(jax.random.key(0))
     size = step.global_state.shape
     assert float(abs(step.reward).max()) == 0 and not step.over
-    for index in range(spec.horizon):
+    steps = min(spec.horizon, MOST_STEPS)
+    for index in range(steps):
         for name, shape, dtype in (
             ("observation", (n, d), jnp.float32),
             ("reward", (n,), jnp.float32),
@@ -91,7 +102,7 @@ def test_arrays_have_the_shapes_of_the_spec_and_an_episode_ends_in_time(case):
         state, step = case.step(jax.random.key(index), state, action)
         if step.over:
             break
-    assert step.over, "the horizon is longer than the spec says"
+    assert step.over or steps < spec.horizon, "the horizon is longer than the spec says"
     assert case.traces == {"reset": 1, "step": 1}, "compiled more than once"
     for measure in case.scenario.env.measures:
         assert np.isfinite(measure.read(state)) and measure.meaning
@@ -150,12 +161,54 @@ def test_every_command_gives_legal_actions_and_ends_with_max_steps(case):
         actions, counter = jax.vmap(label_thrice)(
             jnp.asarray(encoded.rows), jnp.asarray(encoded.valid)
         )
-    legal = np.take_along_axis(np.asarray(step.action_mask)[None, None], actions[..., None], -1)
-    assert actions.min() >= 0 and legal.all()
+    legal = np.asarray(step.allows(actions))
+    assert legal[..., np.asarray(step.decision)].all()
     if vocabulary.timed:
         np.testing.assert_array_equal(counter, np.ones_like(counter))
     else:  # no end but the commands' own, and the last one stays in force
         assert counter.min() >= 0 and counter.max() <= 1
+
+
+def test_random_plans_play_whole_episodes_of_legal_actions_that_end_for_a_reason(case):
+    scenario, env = case.scenario, case.scenario.env
+    plans = [random_plan(scenario.vocabulary, seed) for seed in range(3)]
+    encoded = instructions.encode(plans, scenario.vocabulary)
+    assert instructions.decode(encoded, scenario.vocabulary) == plans
+
+    def play(rows: Any, valid: Any, key: Any) -> Any:
+        policy = execution.as_policy(execution.expert(scenario, rows, valid))
+
+        def step(now: Any, key: Any) -> Any:
+            state, before, memory, over = now
+            memory, action = policy.act(memory, state, before, key)
+            state, after = env.step(key, state, action)
+            read = jnp.array([jnp.asarray(m.read(state), jnp.float32) for m in env.measures])
+            kept = (before.decision, memory[0], before.allows(action), action, after.reward, read)
+            ended = (after.truncated, after.terminated.all(), after.over)
+            return (state, after, memory, over | after.over), (~over, kept, ended)
+
+        state, first = env.reset(key)
+        start = (state, first, policy.init(state, first), jnp.array(False))
+        return jax.lax.scan(step, start, jax.random.split(key, env.spec.horizon))[1]
+
+    rows, valid = map(jnp.asarray, encoded)
+    keys = jax.random.split(jax.random.key(5), len(plans))
+    inside, kept, ended = jax.device_get(jax.jit(jax.vmap(play))(rows, valid, keys))
+    decision, asked, allowed, action, reward, read = kept
+    acting = inside[..., None] & decision
+    assert allowed[inside].all(), "an illegal action was executed"
+    assert asked[acting].mean() > 0.9, "controllers ask for what is not legal"
+    for values in (action, reward, read):
+        assert np.isfinite(values[inside]).all()
+    if env.spec.continuous:
+        assert (np.abs(action[acting]) <= 1 + 1e-6).all(), "continuous actions are in [-1, 1]"
+    truncated, terminated, over = ended
+    assert (inside & over).sum(1).tolist() == [1] * len(plans), "every episode ends, once"
+    assert not (truncated & terminated)[inside].any(), "an end is of one kind"
+    # The time limit is the same for every episode: whatever ends earlier is terminated.
+    longest = inside.sum(1).max()
+    for k, length in enumerate(inside.sum(1)):
+        assert terminated[k, length - 1] or length == longest
 
 
 def targets_of(case: Case, state: Any) -> Any:
