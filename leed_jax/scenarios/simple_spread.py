@@ -10,21 +10,16 @@ from jaxtyping import Array, Bool, Float, Int
 from leed_jax.environments import jaxmarl
 from leed_jax.instructions import Choice, Command, Condition, Number, Vocabulary
 from leed_jax.scenarios import Controls, Program, Scenario, Threshold, rounded
+from leed_jax.scenarios.mpe import _drawing as drawing
+from leed_jax.scenarios.mpe import _particles as particles
 from leed_jax.types import Measure, State
 
 NAMES = ("mpe/simple_spread",)
 
 MOVE_TO, MOVE_TO_POINT, KEEP_AWAY, HOLD = range(4)
 
-# Physics of JaxMARL's MPE (jaxmarl/environments/mpe/{default_params,simple}.py): a step moves by
-# 0.1 * velocity, then velocity becomes 0.75 * velocity + 0.5 * push; pushes are along one axis.
-TIME_STEP, KEPT_VELOCITY, PUSH = 0.1, 0.75, 0.5
-PUSHES = jnp.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]], jnp.float32)
-HORIZON = 26  # done is read before the clock moves: max_steps = 25 makes 26 steps
+HORIZON = particles.HORIZON
 AGENT_RADIUS = 0.15
-LOOKAHEAD = 5  # steps that the controller predicts; 4 to 12 were tried, 5 gave the best returns
-YIELDING = 2.0  # price of a unit of missing distance, in units of distance to the target;
-# above 1, so that an agent told to keep away gives up its place for it
 ARRIVED = 0.1  # an instruction is finished within this distance of its target
 
 # Team return at which a run counts as having learnt the task: halfway between what per-agent
@@ -199,8 +194,7 @@ def _feedback(states: State, targets: Target, agents: tuple[str, ...]) -> dict[s
 
 def _split(state: State) -> tuple[Float[Array, "N 2"], Float[Array, "N 2"], Float[Array, "N 2"]]:
     """Positions and velocities of the agents, positions of the landmarks."""
-    count = state.p_pos.shape[0] // 2
-    return state.p_pos[:count], state.p_vel[:count], state.p_pos[count:]
+    return particles.split(state, state.p_pos.shape[0] // 2)
 
 
 def _measures(num_agents: int) -> tuple[Measure, ...]:
@@ -281,24 +275,10 @@ def claim_free(
 
 
 def _drive(target: Target, state: State, agent: Int[Array, ""]) -> tuple[Any, Any]:
-    """One of five pushes, then coasting: the one whose next `LOOKAHEAD` steps come out best.
-
-    The price is the mean distance to the target, plus the mean intrusion on each other agent's
-    ``keep_distance``, the others taken to coast. Coasting is what brakes: a push that would carry
-    the agent past its target loses.
-    """
+    """The push towards the agent's target, see `particles.steer`; never finished."""
     places, velocities, _ = _split(state)
-    steps = jnp.arange(2.0, LOOKAHEAD + 1)
-    coasted = TIME_STEP * (1 - KEPT_VELOCITY ** (steps - 1)) / (1 - KEPT_VELOCITY)
-    next_places = places + TIME_STEP * velocities
-    others = next_places[:, None] + KEPT_VELOCITY * velocities[:, None] * coasted[:, None]
-    pushed = KEPT_VELOCITY * velocities[agent] + PUSH * PUSHES
-    path = next_places[agent] + pushed[:, None] * coasted[:, None]
-    away = jnp.linalg.norm(path - target.point, axis=-1).mean(-1)
-    apart = jnp.linalg.norm(path[:, None] - others, axis=-1)
-    intrusion = jnp.maximum(target.keep_distance - apart, 0.0).mean(-1)
-    intrusion = jnp.where(jnp.arange(places.shape[0]) == agent, 0.0, intrusion).sum(-1)
-    return (away + YIELDING * intrusion).argmin(), jnp.array(False)
+    action = particles.steer(target.point, target.keep_distance, places, velocities, agent)
+    return action, jnp.array(False)
 
 
 def _drive_there(target: Target, state: State, agent: Int[Array, ""]) -> tuple[Any, Any]:
@@ -322,32 +302,10 @@ def _someone_close(state: State, target: Target) -> Bool[Array, "N"]:
 
 def _draw(axes: Any, state: State, targets: Target | None) -> None:
     """Agents as coloured discs, landmarks as dots with their number, targets as lines."""
-    from matplotlib import colormaps
-    from matplotlib.patches import Circle
-
-    places, _, landmarks = (np.asarray(values) for values in _split(state))
-    axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[], aspect="equal")
-    for index, (x, y) in enumerate(landmarks):
-        axes.plot(x, y, marker="o", color="0.25", markersize=7, zorder=1)
-        # Above the discs, on white: a number half under an agent reads as part of the agent's.
-        axes.annotate(
-            f"{index}",
-            (x, y),
-            (9, 9),
-            textcoords="offset points",
-            color="0.25",
-            fontsize=8,
-            ha="center",
-            va="center",
-            bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "0.6"},
-            zorder=4,
-        )
-    for index, place in enumerate(places):
-        colour = colormaps["tab10"](index % 10)
-        axes.add_patch(Circle(place, AGENT_RADIUS, color=colour, alpha=0.75, zorder=2))
-        axes.annotate(
-            f"{index}", place, color="white", ha="center", va="center", weight="bold", zorder=3
-        )
-        if targets is not None:
-            x, y = np.stack([place, np.asarray(targets.point)[index]], axis=1)
-            axes.plot(x, y, color=colour, linestyle=":", linewidth=1.5, zorder=1)
+    places, _, landmarks = _split(state)
+    colours = drawing.colours(len(places))
+    drawing.frame(axes)
+    drawing.landmarks(axes, landmarks)
+    drawing.agents(axes, places, [AGENT_RADIUS] * len(places), colours=colours)
+    if targets is not None:
+        drawing.targets(axes, places, targets.point, colours=colours)

@@ -12,6 +12,7 @@ from leed_jax import execution, scenarios
 from leed_jax.environments import jaxmarl
 from leed_jax.instructions import AgentPlan, Instruction
 from leed_jax.scenarios import Program, simple_spread
+from leed_jax.scenarios.mpe import _particles as particles
 
 SCENARIO = scenarios.make("mpe/simple_spread", num_agents=3)
 AGENTS = SCENARIO.env.spec.agents
@@ -80,11 +81,11 @@ def test_every_episode_lasts_exactly_as_long_as_the_spec_says():
 def test_the_controllers_constants_predict_jaxmarls_motion():
     state = state_of(FAR_APART)
     place, velocity = np.array(FAR_APART), np.zeros((3, 2), np.float32)
-    pushes = np.asarray(simple_spread.PUSHES)
+    pushes = np.asarray(particles.PUSHES)
     for index in range(20):
         action = np.random.default_rng(index).integers(0, 5, 3)
-        place = place + np.float32(simple_spread.TIME_STEP) * velocity
-        velocity = simple_spread.KEPT_VELOCITY * velocity + simple_spread.PUSH * pushes[action]
+        place = place + np.float32(particles.TIME_STEP) * velocity
+        velocity = particles.KEPT_VELOCITY * velocity + particles.PUSH * pushes[action]
         state, _ = step(jax.random.key(0), state, jnp.asarray(action))
         np.testing.assert_allclose(state.p_pos[:3], place, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(state.p_vel[:3], velocity, rtol=1e-5, atol=1e-6)
