@@ -11,6 +11,7 @@ from line_world import BEYOND, LEFT, NEGATIVE, RIGHT, STAY, do, go, plan
 
 from leed_jax import execution
 from leed_jax.instructions import AgentPlan
+from leed_jax.scenarios import Program
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 SCENARIO = line_world.scenario()
@@ -170,3 +171,73 @@ def test_without_scored_starts_of_its_own_an_environment_is_scored_on_its_resets
     one = line_world.array_env(scored=(3, 7))
     assert one.scored.scored == one.scored and one.scored.spec == env.spec
     assert (one.scored_episodes(7), one._replace(scored_starts=9).scored_episodes(7)) == (1, 7)
+
+
+# ------------------------------------------------------------------------- lists of rules
+
+
+def rules(scenario: Any = SCENARIO) -> Any:
+    """The world with lists of rules: to go to a place applies left of it, to do something late."""
+
+    def applies(state: line_world.Line, program: Program, starts: Any) -> Any:
+        del starts
+        going = program.op == 0
+        return jnp.where(going, state.place < program.arguments[:, 0], state.clock >= 4)
+
+    return scenario._replace(
+        vocabulary=scenario.vocabulary._replace(timed=False, conditions=()),
+        controls=scenario.controls._replace(applies=applies, conditions=()),
+    )
+
+
+def test_the_first_rule_that_applies_acts_and_the_last_where_none_does():
+    todo = plan(do("left"), go(2))
+    executed = execution.execute(rules(), [todo], KEYS)
+    steps = jax.tree.map(lambda values: np.asarray(values)[0], executed.episodes.record)
+    # To go to 2 applies until she is there. Then nothing applies and the last rule keeps her;
+    # from step 4 on the first one does, which she cannot follow at place 0.
+    np.testing.assert_array_equal(steps.state.place[:, 0], [0, 1, 2, 2, 2, 1, 0, 0])
+    np.testing.assert_array_equal(steps.memory.counter[:, 0], [1, 1, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(steps.action[:6, 0], [RIGHT, RIGHT, STAY, STAY, LEFT, LEFT])
+    np.testing.assert_array_equal(steps.legal[:, 0], [1, 1, 1, 1, 1, 1, 0, 0])
+    # Each rule was taken up once, and no rule ever ended.
+    np.testing.assert_array_equal(steps.memory.elapsed[:, 0], [1, 2, 3, 4, 1, 2, 3, 4])
+    np.testing.assert_array_equal(steps.memory.scenario[:, 0], [1, 1, 1, 1, 2, 2, 2, 2])
+    assert not steps.memory.completed.any() and not steps.memory.timed_out.any()
+
+
+def test_a_rule_higher_up_goes_first_whenever_it_applies():
+    executed = execution.execute(rules(), [plan(go(1), go(3), do("left"))], KEYS)
+    steps = jax.tree.map(lambda values: np.asarray(values)[0], executed.episodes.record)
+    # 0 -> 1 by the first, 1 -> 3 by the second; in step 3 no rule applies and the last one goes
+    # left; at 2 the second applies again; so it goes on.
+    np.testing.assert_array_equal(steps.memory.counter[:, 0], [0, 1, 1, 2, 1, 2, 1, 2])
+    np.testing.assert_array_equal(steps.state.place[:, 0], [0, 1, 2, 3, 2, 3, 2, 3])
+
+
+def test_the_padding_of_a_list_of_rules_never_applies():
+    short, long = (
+        execution.execute(
+            rules(line_world.scenario(max_instructions=length)), [plan(go(1), do("left"))], KEYS
+        )
+        for length in (2, 7)
+    )
+    jax.tree.map(np.testing.assert_array_equal, short, long)
+
+
+def test_an_expert_of_rules_labels_visited_states_as_the_rules_act():
+    todo = plan(do("left"), go(2))
+    executed = execution.execute(rules(), [todo], KEYS)
+    steps = jax.tree.map(lambda values: np.asarray(values)[0], executed.episodes.record)
+    guide = execution.make_expert(rules(), todo)
+    memory = guide.init(SCENARIO.env.reset(KEYS[0])[0])
+    for index in range(6):  # later she is told what she cannot do
+        state = jax.tree.map(lambda values, index=index: jnp.asarray(values[index]), steps.state)
+        action, memory = guide.label(state, memory)
+        np.testing.assert_array_equal(action, steps.action[index])
+
+
+def test_rules_of_a_timed_vocabulary_are_refused():
+    timed = rules()._replace(vocabulary=SCENARIO.vocabulary)
+    with pytest.raises(ValueError, match="a vocabulary for lists of rules must not be timed"):
+        execution.make_expert(timed, plan(go(1)))

@@ -1,6 +1,9 @@
 """What a scenario may change about the wording of its prompts, and what changes with it."""
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import line_world
 import pytest
 
@@ -129,3 +132,50 @@ def test_a_large_team_is_not_listed_by_name(count: int, form: str, every: str) -
     assert '{"any_episode": {"car_0": {"instructions": ' in text
     assert form in text and text.endswith(f"\nEvery plan holds every {every}")
     assert (text.count("car_5") > 0) == (5 < count <= 12)
+
+
+# ------------------------------------------------------------------------------ lists of rules
+
+
+def rules() -> Scenario:
+    """Going to a place applies left of it, doing something from time 4 on."""
+
+    def applies(state: Any, program: Any, memory: Any) -> Any:
+        del memory
+        going = program.op == 0
+        return jnp.where(going, state.place < program.arguments[:, 0], state.clock >= 4)
+
+    scenario = untimed()
+    return scenario._replace(
+        vocabulary=scenario.vocabulary._replace(conditions=()),
+        controls=scenario.controls._replace(applies=applies, conditions=()),
+    )
+
+
+def test_where_plans_are_lists_of_rules_the_prompt_says_so() -> None:
+    assert section(prompt(rules()), "How instructions are carried out") == (
+        "An agent's instructions are a list of rules in order of priority. Whenever it is to act, "
+        "the first rule of its list that applies decides its action, and the next time the search "
+        "begins at the top again; rules are never used up. Where no rule applies, the task says "
+        "what is done.\nAn agent has 1 to 3 rules."
+    )
+
+
+def test_of_rules_it_is_told_how_often_each_decided() -> None:
+    scenario = rules()
+    plan = line_world.plan(line_world.do("right"), line_world.go(2), line_world.go(1))
+    ran = execution.execute(scenario, [plan], jax.random.split(jax.random.key(0), 2))
+    # To 2 in two steps; there no rule applies: by the third to 1, and back; then right.
+    told = "decisions per episode by rule (those where none applied count for the last): "
+    score = feedback.score(scenario, {"any_episode": plan}, ran)
+    assert score.agents["ann"] == f"{told}1 Do 4.0, 2 GoTo 3.0, 3 GoTo 1.0"
+    assert score.agents["bob"] == f"{told}1 GoTo 8.0"
+    # Of several plans, each in its place; and steps that are no decisions do not count.
+    other = line_world.plan(line_world.do("right"))
+    both = execution.execute(scenario, [plan, other], jax.random.split(jax.random.key(0), 2))
+    record = both.episodes.record
+    decision = record.time_step.decision.at[:, 0].set(False)
+    record = record._replace(time_step=record.time_step._replace(decision=decision))
+    both = both._replace(episodes=both.episodes._replace(record=record))
+    score = feedback.score(scenario, {"episode_0": plan, "episode_1": other}, both)
+    assert score.agents["ann"] == f"{told}1 Do 4.0, 2 GoTo 2.0, 3 GoTo 1.0 | 1 Do 7.0"

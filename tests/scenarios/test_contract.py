@@ -98,7 +98,7 @@ def test_arrays_have_the_shapes_of_the_spec_and_an_episode_ends_in_time(case):
         assert step.action_mask.any(-1).all(), "an agent without a legal action"
         true_sizes = np.array(spec.action_sizes)[:, None]
         assert not (step.action_mask & (np.arange(a) >= true_sizes)).any()
-        action = step.action_mask.argmax(-1)
+        action = jnp.zeros((n, a)) if spec.continuous else step.action_mask.argmax(-1)
         state, step = case.step(jax.random.key(index), state, action)
         if step.over:
             break
