@@ -36,6 +36,13 @@ settings.load_profile("leed_jax")
 jaxtyping.install_import_hook("leed_jax", "checking.typechecker")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file run in one process, which compiles for them once; groups of their own stay."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 # Not for the whole session: JaxMARL's environments raise under both.
 @pytest.fixture
 def strict_dtypes() -> Iterator[None]:

@@ -17,6 +17,9 @@ from leed_jax.types import State
 TEMPLATE_VERSION = 1
 """Part of a transcript's key: raised when the wording changes what is asked for."""
 
+REVIEW = "Your previous answer"
+"""Title of the section with feedback, the last one."""
+
 MAX_NAMED_AGENTS = 12
 """The names of a larger team are not listed in the form of the answer."""
 
@@ -106,7 +109,7 @@ def request(
     ]
     if reviews:
         timed = scenario.vocabulary.timed
-        sections.append(("Your previous answer", _review(reviews[-1], len(reviews), timed=timed)))
+        sections.append((REVIEW, _review(reviews[-1], len(reviews), timed=timed)))
     system = (
         "You write instructions for a team of agents. They are carried out by a program, in the "
         "real environment. Everything you need is in this text: use no tools and look nothing up. "
