@@ -249,6 +249,13 @@ def test_cards_touched_among_three_players(player, action, whom, slots):
     np.testing.assert_array_equal(shown, expected)
 
 
+def test_a_rule_that_the_observation_does_not_decide_is_named_where_there_are_more_than_two():
+    for count, named in ((2, False), (3, True), (5, True)):
+        told = scenario_for(count)
+        assert ("except PlayHinted with just_now" in told.advice["learnable"]) is named
+        assert ("except that just_now looks back" in told.task) is named
+
+
 def test_numbers_of_players_that_there_are_not_are_refused():
     for count in (1, 6):
         with pytest.raises(ValueError, match=f"num_agents must be from 2 to 5, got {count}"):

@@ -25,7 +25,7 @@ def make(name: str, *, num_agents: int = 2) -> Scenario:
         task=words.task(num_agents),
         describe=words.describe,
         controls=rules.controls(vocabulary.commands),
-        advice=words.ADVICE,
+        advice=words.advice(num_agents),
         feedback=lambda states, targets: reports.feedback(states, targets, agents),
         draw=drawing.draw,
     )

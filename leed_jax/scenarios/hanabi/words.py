@@ -189,6 +189,7 @@ def task(num_agents: int) -> str:
     size = table.hand_size(num_agents)
     others = "the other player's" if num_agents == 2 else "the other players'"
     drawn = table.DECK - num_agents * size
+    memory = "" if num_agents == 2 else ", except that just_now looks back to its own last turn"
     return f"""\
 Hanabi, {num_agents} players who win or lose together. The deck has {table.DECK} cards: in each of \
 5 colours ({", ".join(COLOURS)}) three 1s, two 2s, two 3s, two 4s and one 5. Everyone holds {size} \
@@ -215,25 +216,34 @@ played, 0 to 25, or 0 without lives; the team's score sums the rewards of all pl
 What a player observes: {others} cards; how many cards are left, the fireworks, tokens, lives and \
 all discards; the last move and which cards it touched; and for every card in every hand which \
 colours and ranks the hints so far named and what is still possible after them. It remembers \
-nothing else. Probabilities in rules count the copies that the player does not see.
+nothing else{memory}. Probabilities in rules count the copies that the player does not see.
 
 A rule never gives an illegal move; it applies only if its move is legal. If no rule applies, the \
 player discards its oldest card, or, with all {TOKENS} tokens, gives the hint that tells most."""
 
 
-ADVICE = {
-    "learnable": """\
+def advice(num_agents: int) -> dict[str, str]:
+    """What makes a list good, by goal."""
+    from_observation = "Every rule here can be decided from that."
+    if num_agents > 2:
+        from_observation = (
+            "Every rule here can be decided from that, except PlayHinted with just_now: it counts "
+            "all hints since the player's own last turn, while of the moves since then the player "
+            "observes only the very last one."
+        )
+    return {
+        "learnable": f"""\
 The games are demonstrations for the players' policies: one small network per player is trained to \
-do what its rules did, seeing only its own observation. Every rule here can be decided from that. \
+do what its rules did, seeing only its own observation. {from_observation} \
 What makes the difference is a convention that fits together: what a hint means to its receiver (a \
 player that acts on hints must be able to rely on what the others' hints touch), which card is \
 discarded, and when hints are worth their token. All players should keep to one convention. Losing \
 the third life costs everything. Among plans like that choose the one with the highest score.""",
-    "return": """\
+        "return": """\
 Make the score as high as you can. What makes the difference is a convention that fits together: \
 what a hint means to its receiver, which card is discarded, and when hints are worth their token. \
 Losing the third life costs everything.""",
-}
+    }
 
 
 def describe(state: Table) -> str:
