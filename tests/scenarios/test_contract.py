@@ -278,5 +278,19 @@ def test_unknown_names_and_options_are_answered_with_what_there_is():
         scenarios.make("mpe/simple_spread", agents=3)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [
+        ("smax/3n", "smax/3m"),
+        ("overcooked_v2/cramped", "overcooked_v2/cramped_room"),
+        ("hanabi", "hanabi/full"),
+        ("mpe/tag", "mpe/simple_tag"),
+    ],
+)
+def test_a_wrong_map_layout_or_family_is_answered_with_the_nearest_names(wrong, nearest):
+    with pytest.raises(ValueError, match=f"no scenario '{wrong}'; nearest: .*{nearest}"):
+        scenarios.make(wrong)
+
+
 def test_numbers_for_prompts_are_rounded_and_never_minus_zero():
     assert str(scenarios.rounded([[-0.001, 1.005], [2.344, -3]])) == "[0.0, 1.0, 2.34, -3.0]"
