@@ -11,7 +11,9 @@ import pytest
 from leed_jax import execution, instructions, scenarios
 from leed_jax.environments import jaxmarl
 from leed_jax.instructions import AgentPlan, Instruction, Plan
-from leed_jax.scenarios import Program, coin_game
+from leed_jax.scenarios import Program
+from leed_jax.scenarios.coin_game import controls
+from leed_jax.scenarios.coin_game.game import AGENTS
 
 SCENARIO = scenarios.make("coin_game/3x3")
 reset = jax.jit(SCENARIO.env.reset)
@@ -29,7 +31,7 @@ def state_of(red: Any, blue: Any, red_coin: Any, blue_coin: Any) -> Any:
 def plan_of(command: str, **arguments: str) -> Plan:
     """The same single instruction for both."""
     todo = AgentPlan((Instruction(command, arguments),))
-    return dict.fromkeys(coin_game.AGENTS, todo)
+    return dict.fromkeys(AGENTS, todo)
 
 
 @functools.cache
@@ -184,7 +186,7 @@ def test_collect_is_finished_with_the_step_onto_the_coin():
             Instruction("Hold", {"leave_for": "no_coin"}),
         )
     )
-    guide = execution.make_expert(SCENARIO, dict.fromkeys(coin_game.AGENTS, todo))
+    guide = execution.make_expert(SCENARIO, dict.fromkeys(AGENTS, todo))
     # Red needs two steps, blue one.
     state = state_of([0, 0], [1, 0], [1, 1], [2, 0])
     _, memory = guide.label(state, guide.init(state))
@@ -201,7 +203,7 @@ def test_conditions_on_states_worked_by_hand():
     )
     # Blue (0, 1) is on red's coin, red 1 step from it; red is 2 from blue's coin (1, 1), blue 1.
     state = state_of([0, 0], [0, 1], [0, 1], [1, 1])
-    target, _ = coin_game.resolve(
+    target, _ = controls.resolve(
         state, Program(jnp.zeros(2, int), jnp.zeros((2, 2), int), jnp.ones(2, bool)), ()
     )
     expected = {

@@ -12,8 +12,8 @@ from leed_jax import execution, scenarios
 from leed_jax.instructions import AgentPlan, Instruction, Plan
 from leed_jax.random_plans import random_plan
 from leed_jax.scenarios import Program
+from leed_jax.scenarios.mpe import _contest_controls as controls
 from leed_jax.scenarios.mpe import _sentences as sentences
-from leed_jax.scenarios.mpe import contests
 
 EPISODES = 128
 PLACES = jnp.array([[-1.0, 0.5], [-0.2, 0.0], [0.9, 0.0], [-1.0, 0.0], [1.0, 0.0]])
@@ -73,39 +73,39 @@ def test_every_way_to_name_a_landmark_leads_there():
     distance = jnp.linalg.norm(PLACES[:3, None] - PLACES[3:], axis=-1)
     goal = jnp.array(0)
     for code, expected in (
-        (contests.GOAL, [0, 0, 0]),
-        (contests.DECOY, [1, 1, 1]),
-        (contests.SECOND, [1, 1, 1]),
-        (contests.NEAREST, [0, 0, 1]),  # 0.5; 0.8 from the one, 1.2 from the other; 0.1
-        (contests.FARTHEST, [1, 1, 0]),
-        (contests.THEIRS, [1, 0, 0]),  # a good agent is 0.1 from 1; the adversary 0.5 from 0
-        (contests.NOT_THEIRS, [0, 1, 1]),
-        (contests.SHARED_OUT, [1, 0, 1]),  # agent_0, 0.8 from the goal, is nearer than agent_1
+        (controls.GOAL, [0, 0, 0]),
+        (controls.DECOY, [1, 1, 1]),
+        (controls.SECOND, [1, 1, 1]),
+        (controls.NEAREST, [0, 0, 1]),  # 0.5; 0.8 from the one, 1.2 from the other; 0.1
+        (controls.FARTHEST, [1, 1, 0]),
+        (controls.THEIRS, [1, 0, 0]),  # a good agent is 0.1 from 1; the adversary 0.5 from 0
+        (controls.NOT_THEIRS, [0, 1, 1]),
+        (controls.SHARED_OUT, [1, 0, 1]),  # agent_0, 0.8 from the goal, is nearer than agent_1
     ):
-        found = contests._landmark(jnp.full(3, code), distance, goal)
-        np.testing.assert_array_equal(found, expected, err_msg=contests.TARGETS[code])
+        found = controls._landmark(jnp.full(3, code), distance, goal)
+        np.testing.assert_array_equal(found, expected, err_msg=controls.TARGETS[code])
 
 
 @pytest.mark.usefixtures("strict_dtypes")
 def test_the_adversary_does_not_learn_the_goal_from_its_instruction():
     for goal in (0, 1):
         state = state_of(goal=goal)
-        for op in (contests.MOVE_TO, contests.GUARD):
-            for name in (contests.GOAL, contests.DECOY, contests.SHARED_OUT):
-                target, _ = contests.resolve(state, program([[op, name, 1]] * 3), jnp.full(3, -1))
+        for op in (controls.MOVE_TO, controls.GUARD):
+            for name in (controls.GOAL, controls.DECOY, controls.SHARED_OUT):
+                target, _ = controls.resolve(state, program([[op, name, 1]] * 3), jnp.full(3, -1))
                 np.testing.assert_allclose(target.point[0], PLACES[0])
                 assert int(target.landmark[0]) == -1 and int(target.landmark[1]) >= 0
 
 
 @pytest.mark.usefixtures("strict_dtypes")
 def test_points_to_follow_and_to_guard_worked_by_hand():
-    rows = [[contests.GUARD, contests.FIRST, 1, 4], [contests.FOLLOW, 2], [contests.FOLLOW, 2]]
-    target, _ = contests.resolve(state_of(), program(rows), jnp.full(3, -1))
+    rows = [[controls.GUARD, controls.FIRST, 1, 4], [controls.FOLLOW, 2], [controls.FOLLOW, 2]]
+    target, _ = controls.resolve(state_of(), program(rows), jnp.full(3, -1))
     # 0.2 from (-1, 0) towards agent_0 at (-0.2, 0); agent_1's place; its own place.
     np.testing.assert_allclose(target.point, [[-0.8, 0], [0.9, 0], [0.9, 0]], atol=1e-6)
-    rows = [[contests.GUARD, contests.FIRST, 0, 4], [contests.GUARD, contests.SECOND, 2, 12]]
-    rows += [[contests.MOVE_TO_POINT, 50, 0, 2]]
-    target, _ = contests.resolve(state_of(), program(rows), jnp.full(3, -1))
+    rows = [[controls.GUARD, controls.FIRST, 0, 4], [controls.GUARD, controls.SECOND, 2, 12]]
+    rows += [[controls.MOVE_TO_POINT, 50, 0, 2]]
+    target, _ = controls.resolve(state_of(), program(rows), jnp.full(3, -1))
     # Itself: the landmark. Not beyond agent_1, 0.1 from the landmark. -1.5 + 50 * 0.05 = 1.
     np.testing.assert_allclose(target.point, [[-1, 0], [0.9, 0], [1.0, -1.5]], atol=1e-6)
     np.testing.assert_allclose(target.keep_distance, [0, 0, 0.1], rtol=1e-6)
@@ -113,19 +113,19 @@ def test_points_to_follow_and_to_guard_worked_by_hand():
 
 @pytest.mark.usefixtures("strict_dtypes")
 def test_landmarks_are_kept_while_the_instruction_lasts_but_not_those_of_the_others():
-    rows = [[contests.MOVE_TO, contests.THEIRS]] + [[contests.MOVE_TO, contests.NEAREST]] * 2
-    _, kept = contests.resolve(state_of(), program(rows), jnp.full(3, -1))
+    rows = [[controls.MOVE_TO, controls.THEIRS]] + [[controls.MOVE_TO, controls.NEAREST]] * 2
+    _, kept = controls.resolve(state_of(), program(rows), jnp.full(3, -1))
     np.testing.assert_array_equal(kept, [1, 0, 1])
     # agent_0 gets to 0.05 from landmark_0 and agent_1 far away, to the left.
     moved = PLACES.at[1].set(jnp.array([-1.0, 0.05])).at[2].set(jnp.array([-3.0, 0.0]))
-    _, after = contests.resolve(state_of(places=moved), program(rows, started=False), kept)
+    _, after = controls.resolve(state_of(places=moved), program(rows, started=False), kept)
     np.testing.assert_array_equal(after, [0, 0, 1])
 
 
 def test_conditions_and_measures_worked_by_hand():
     arrived, close = scenario("adversary").controls.conditions
     state = state_of(goal=1)
-    target = contests.Target(
+    target = controls.Target(
         jnp.array([[-1.0, 0.45], [0, 0], [0.9, 0.05]]), jnp.zeros(3), jnp.zeros(3, int)
     )
     np.testing.assert_array_equal(arrived(state, target), [True, False, True])

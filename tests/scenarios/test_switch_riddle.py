@@ -11,7 +11,8 @@ from leed_jax import execution, scenarios
 from leed_jax.environments import jaxmarl
 from leed_jax.instructions import AgentPlan, Instruction
 from leed_jax.scenarios import EVERYONE, switch_riddle
-from leed_jax.scenarios.switch_riddle import NOTHING, SWITCH, TELL
+from leed_jax.scenarios.switch_riddle.controls import Remembered
+from leed_jax.scenarios.switch_riddle.game import NOTHING, SWITCH, TELL
 
 SCENARIO = switch_riddle.make("switch_riddle/prisoners")
 AGENTS = SCENARIO.env.spec.agents
@@ -133,7 +134,7 @@ def test_every_parameter_of_a_rule_has_its_say():
         state, _ = reset(jax.random.key(0))
     inside = int(state.game.agent_in_room)
     state = state._replace(game=state.game.replace(bulb_state=jnp.array(True), step=jnp.array(2)))
-    memory = switch_riddle.Remembered(jnp.full(3, 1), jnp.full(3, 1))  # second visit, day 3
+    memory = Remembered(jnp.full(3, 1), jnp.full(3, 1))  # second visit, day 3
     for told, expected in (
         (rule("Tell"), TELL),
         (rule("Tell", "on"), TELL),

@@ -1,26 +1,20 @@
-"""What turns Storm's words into actions: claims of coins, partners, and shortest ways.
-
-A way is a shortest one over cells and facings (turning is a step), with a price on cells that are
-to be avoided; it is found anew in every step by relaxing the distances of the whole board.
-"""
+"""What turns Storm's words into actions: claims of coins, partners, and where to go."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from leed_jax.scenarios import Controls, Program
-from leed_jax.scenarios.storm import games
-from leed_jax.scenarios.storm.games import STEP, Variant, View
+from leed_jax.scenarios.storm import games, ways
+from leed_jax.scenarios.storm.games import Variant, View
+from leed_jax.scenarios.storm.ways import FAR
 from leed_jax.types import State
 
 GATHER, INTERACT, GO_TO, FACE, EXPLORE, WAIT = range(6)
 NEAREST_COIN = 2
 NEAREST, PAIRED, FIRST_NAMED = range(3)
-
-FAR = 1e4
-COIN_PRICE, AGENT_PRICE = 20.0, 6.0  # steps that a detour around a cell may cost
 
 
 class Target(NamedTuple):
@@ -57,12 +51,14 @@ def controls(variant: Variant, view: Any, size: int) -> Controls:
         cell = jnp.where((partner >= 0)[:, None], now.place[partner], now.place)
         cell = jnp.where(going[:, None], codes[:, :2], cell)
         cell = jnp.where((gathering & (claims >= 0))[:, None], coin, cell)
-        goal = _goal(variant, cell, interacting & (partner >= 0), size)
+        goal = ways.goals(variant, cell, interacting & (partner >= 0), size)
         around = jnp.select(
             [gathering, interacting, going], [codes[:, 2], codes[:, 1], codes[:, 2]], 0
         )
-        way = _way(now, goal, _price(now, program, around > 0), variant.stay)
-        way = jnp.where(program.op == EXPLORE, _onward(now, codes[:, 0]), way)
+        # A coin that an agent needs for nothing is any coin, for one that gathers none.
+        shunned = (around > 0)[:, None] & ~(gathering[:, None] & _wanted(now, program))
+        way = ways.way(now, goal, ways.prices(now, shunned), variant.stay)
+        way = jnp.where(program.op == EXPLORE, ways.explore(now, codes[:, 0]), way)
         return Target(cell, partner, way), claims
 
     def gather(target: Target, state: State, agent: Int[Array, ""]) -> tuple[Any, Any]:
@@ -172,79 +168,6 @@ def partners(now: View, choice: Int[Array, "N"]) -> Int[Array, "N"]:
     chosen = jnp.where(choice == NEAREST, nearest, named)
     chosen = jnp.where(possible[agents, chosen] & (choice >= 0), chosen, -1)
     return jnp.where(willing, paired, chosen)
-
-
-def _goal(
-    variant: Variant, cell: Int[Array, "N 2"], zapping: Bool[Array, "N"], size: int
-) -> Bool[Array, "N 4 G G"]:
-    """Facings and cells from which the target is reached: stood on, or in reach of a zap."""
-    facing, row, column = jnp.meshgrid(
-        jnp.arange(4), jnp.arange(size), jnp.arange(size), indexing="ij"
-    )
-    place = jnp.stack([row, column], -1)
-    ahead, right = games.relative(place, facing, cell[:, None, None, None])
-    reach = games.aim(variant, ahead, right) >= 0
-    return jnp.where(zapping[:, None, None, None], reach, (ahead == 0) & (right == 0))
-
-
-def _price(now: View, program: Program, around: Bool[Array, "N"]) -> Float[Array, "N G G"]:
-    """Steps of detour that not stepping on a cell is worth."""
-    n, size = around.shape[0], now.zapped.shape[0]
-    shunned = around[:, None] & ~((program.op == GATHER)[:, None] & _wanted(now, program))
-    # A coin that an agent needs for nothing is any coin, for one that gathers none.
-    coins = (now.coins[None] & shunned[:, :, None, None]).any(1)
-    others = jnp.zeros((n, size, size), bool)
-    for index in range(n):
-        row, column = now.place[index]
-        here = jnp.zeros((size, size), bool).at[row, column].set(True)
-        others = others | (here[None] & (jnp.arange(n) != index)[:, None, None])
-    return jnp.where(coins, COIN_PRICE, 0.0) + jnp.where(others, AGENT_PRICE, 0.0)
-
-
-def _way(
-    now: View, goal: Bool[Array, "N 4 G G"], price: Float[Array, "N G G"], stay: int
-) -> Int[Array, "N"]:
-    """The first action of a shortest way to the nearest goal, forward first; there: stay."""
-    size, agents = price.shape[-1], jnp.arange(price.shape[0])
-
-    def onward(field: Float[Array, "N 4 G G"]) -> Float[Array, "N 4 G G"]:
-        """Price of going forward from every facing and cell; walls are far."""
-        entered = jnp.pad(
-            field + price[:, None], ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=FAR
-        )
-        return 1.0 + jnp.stack(
-            [
-                entered[:, d, 1 + row : 1 + row + size, 1 + column : 1 + column + size]
-                for d, (row, column) in enumerate(((0, 1), (1, 0), (0, -1), (-1, 0)))
-            ],
-            axis=1,
-        )
-
-    def relax(_: Any, field: Float[Array, "N 4 G G"]) -> Float[Array, "N 4 G G"]:
-        turned = 1.0 + jnp.minimum(jnp.roll(field, 1, 1), jnp.roll(field, -1, 1))
-        return jnp.where(goal, 0.0, jnp.minimum(field, jnp.minimum(turned, onward(field))))
-
-    field = jax.lax.fori_loop(0, 3 * size, relax, jnp.where(goal, 0.0, FAR))
-    row, column = now.place.T
-    options = jnp.stack(
-        [
-            onward(field)[agents, now.facing, row, column],
-            field[agents, (now.facing + 1) % 4, row, column] + 1,
-            field[agents, (now.facing - 1) % 4, row, column] + 1,
-        ]
-    )
-    actions = jnp.array([games.FORWARD, games.CLOCKWISE, games.ANTICLOCKWISE])
-    there = goal[agents, now.facing, row, column]
-    return jnp.where(there, stay, actions[options.argmin(0)])
-
-
-def _onward(now: View, margin: Int[Array, "N"]) -> Int[Array, "N"]:
-    """Forward, or a clockwise turn at ``margin`` cells from the wall or before another agent."""
-    step = STEP[now.facing]
-    limit = now.place + step * (margin[:, None] + 1)
-    free = ((limit >= 0) & (limit < now.zapped.shape[0])).all(-1)
-    taken = (now.place[None] == (now.place + step)[:, None]).all(-1).any(-1)
-    return jnp.where(free & ~taken, games.FORWARD, games.CLOCKWISE)
 
 
 def conditions(variant: Variant, view: Any) -> tuple[Any, ...]:
