@@ -21,7 +21,7 @@ from jaxtyping import Float
 
 import leed_jax as leed
 from leed_jax import episodes, execution, files, instructions, random_plans, scenarios, summary
-from leed_jax.config import NetworkConfig, TrainConfig
+from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.episodes import Episodes
 from leed_jax.instructions import Plan
 from leed_jax.scenarios import Scenario
@@ -114,7 +114,9 @@ def _imitated(scenario: Scenario, plan: Plan, keys: Any, seed: int) -> dict[str,
     count = int(np.clip(MAX_DEMONSTRATION_NUMBERS / size, 16, 256))
     demos = execution.demonstrate(scenario, plan, num_episodes=count, seed=seed)
     kind: Any = NETWORKS.get(scenario.name.partition("/")[0], "mlp")
-    config = TrainConfig(network=NetworkConfig(kind=kind), eval_every_steps=10**9)
+    # Rows, or for recurrent networks whole episodes.
+    expert = ExpertConfig(batch_size=8 if kind == "gru" else 128)
+    config = TrainConfig(network=NetworkConfig(kind=kind), expert=expert, eval_every_steps=10**9)
     result = leed.train(scenario, demos, config, method="bc", seeds=1)
     return _of_policy(scenario, result.policy(), keys)
 

@@ -10,9 +10,9 @@ from leed_jax.generation.generate import _start_keys, _states
 
 # Score over 512 random starts that the documentation promises.
 PROMISED = {
-    "coin_game/3x3": ("own_share", 0.85),
+    "coin_game/3x3": ("own_coin_share", 0.85),
     "hanabi/full": ("score", 12.0),
-    "jaxnav/grid_rand_poly": ("arrived", 0.8),
+    "jaxnav/grid_rand_poly": ("goals_reached", 0.8),
     "mpe/simple_speaker_listener": ("goal_reached", 0.95),
     "mpe/simple_tag": ("catches", 2.0),
     "overcooked_v2/coord_ring": ("deliveries", 2.0),
