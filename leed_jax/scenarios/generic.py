@@ -24,8 +24,8 @@ MAX_SHOWN_NUMBERS = 64
 """An observation of more numbers is not written into a prompt."""
 
 _SIMPLE = (
-    "One agent and one landmark lie on a plane, both in [-1, 1] x [-1, 1] at the start. The agent is "
-    "paid minus its squared distance from the landmark, per step. A push gives 0.5 units/s, a "
+    "One agent and one landmark lie on a plane, both in [-1, 1] x [-1, 1] at the start. The agent "
+    "is paid minus its squared distance from the landmark, per step. A push gives 0.5 units/s, a "
     "quarter of the speed is lost per step of 0.1 s. It observes its velocity (x, y) and where the "
     "landmark is relative to itself (x, y)."
 )
