@@ -10,7 +10,6 @@ REPRESENTATIVES = {
     "jaxnav",
     "mabrax/hopper_3x1",
     "mpe/simple",
-    "mpe/simple_speaker_listener",
     "mpe/simple_spread",
     "mpe/simple_tag",
     "overcooked_v2/cramped_room",

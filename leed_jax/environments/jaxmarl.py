@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from unittest import mock
@@ -34,10 +35,12 @@ def _jaxmarl() -> Any:
 
     The import prints two lines about submodules that its wheel does not hold: kept off the
     user's screen. A module of its own (environments/mabrax/mabrax_env.py:16) sets ``sys.stdout``
-    back to ``sys.__stdout__`` on the way, so both names are redirected.
+    back to ``sys.__stdout__`` on the way, so both names are redirected. Where brax is installed it
+    warns of deprecated names of its own.
     """
     silence = io.StringIO()
     with (
+        warnings.catch_warnings(action="ignore"),
         contextlib.redirect_stdout(silence),
         contextlib.redirect_stderr(silence),
         mock.patch.multiple(sys, __stdout__=silence, __stderr__=silence),
