@@ -29,7 +29,7 @@ from leed_jax.types import Policy
 
 RANDOM_PLANS = 16
 """Of a scenario; each is played from its share of the resets."""
-NETWORKS = {"smax": "gru", "overcooked_v2": "cnn", "switch_riddle": "gru"}
+NETWORKS = {"smax": "gru", "switch_riddle": "gru"}
 """By family, what is trained; the others with an mlp."""
 SMALLER: Mapping[str, dict[str, Any]] = {
     "road/luxembourg_main": {"num_agents": 8},

@@ -213,6 +213,7 @@ def test_whoever_wastes_time_ends_a_game_in_the_last_step_of_the_horizon():
     assert SCENARIO.env.spec.horizon == 89 and not played.record.any()
 
 
+@pytest.mark.slow
 def test_a_game_without_lives_is_worth_nothing_and_the_others_their_cards():
     ran = executed().episodes
     measures = {name: np.asarray(values) for name, values in ran.measures.items()}

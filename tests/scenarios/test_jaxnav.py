@@ -291,6 +291,7 @@ def executed(**changes: Any) -> execution.Executed:
     return execution.execute(SCENARIO, [plan], jax.random.split(jax.random.key(0), 64))
 
 
+@pytest.mark.slow
 def test_a_careful_plan_beats_a_careless_one_and_random_driving():
     careful = executed().episodes
     careless = executed(route="straight", speed=1, turn_on_spot=180, pass_distance=0).episodes

@@ -398,8 +398,8 @@ TAKE_ON = (
     ("layout", "rules", "least"),
     [
         ("cramped_room", (FETCHER, SERVER), 11),
-        ("coord_ring", (BOTH, BOTH), 12),
-        ("forced_coord", (TAKE_ON, PASS_ON), 11),
+        pytest.param("coord_ring", (BOTH, BOTH), 12, marks=pytest.mark.slow),
+        pytest.param("forced_coord", (TAKE_ON, PASS_ON), 11, marks=pytest.mark.slow),
     ],
 )
 def test_simple_rules_deliver(layout, rules, least):
@@ -413,6 +413,7 @@ def test_simple_rules_deliver(layout, rules, least):
     np.testing.assert_array_equal(judged(ran).score, 20 * np.asarray(ran.measures["deliveries"]))
 
 
+@pytest.mark.slow
 def test_instructions_matter_and_feedback_names_a_standstill():
     ran = executed("cramped_room", FETCHER, FETCHER).episodes
     assert np.max(ran.measures["deliveries"]) == 0
