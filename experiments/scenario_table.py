@@ -41,13 +41,16 @@ MAX_DEMONSTRATION_NUMBERS = 2e8
 """Observations of demonstrations for BC: of large ones fewer episodes are taken."""
 
 
-def measure(scenario: Scenario, num_episodes: int, seed: int) -> dict[str, Any]:
+def measure(
+    scenario: Scenario, num_episodes: int, seed: int, *, imitate: bool = True
+) -> dict[str, Any]:
     """The row of a scenario.
 
     Args:
       scenario: to be played.
       num_episodes: of every way to act.
       seed: of resets, random plans and training.
+      imitate: train on the recorded plan, which takes most of the time.
     """
     keys = jax.random.split(jax.random.key(seed), num_episodes)
     plan = _recorded(scenario)
@@ -59,7 +62,8 @@ def measure(scenario: Scenario, num_episodes: int, seed: int) -> dict[str, Any]:
     row["random_actions"] = _of_policy(scenario, episodes.random_policy(continuous=kind), keys)
     if plan is not None:
         row["recorded_plan"] = _played(scenario, [plan], keys)
-        row["imitation"] = _imitated(scenario, plan, keys, seed)
+        if imitate:
+            row["imitation"] = _imitated(scenario, plan, keys, seed)
     return row
 
 
@@ -204,8 +208,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--names", nargs="*", help="default: all that can be made here")
     parser.add_argument("--episodes", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-imitation", action="store_true", help="leave out what takes longest")
     options = parser.parse_args(arguments)
-    known = {"rows": {}}
+    known: dict[str, Any] = {"rows": {}}
     if options.json.exists():
         known = json.loads(options.json.read_text(encoding="utf-8"))
     for name in options.names or scenarios.names():
@@ -216,7 +221,8 @@ def main(arguments: list[str] | None = None) -> None:
         except ImportError as error:
             print(f"{name}: {error}")
             continue
-        known["rows"][name] = measure(scenario, options.episodes, options.seed)
+        row = measure(scenario, options.episodes, options.seed, imitate=not options.no_imitation)
+        known["rows"][name] = row
         known |= {
             "command": summary.command(),
             "device": summary.device(),

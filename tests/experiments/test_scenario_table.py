@@ -37,7 +37,7 @@ def test_the_page_gets_the_tables_and_keeps_the_rest(measured):
 def test_what_is_in_the_file_is_not_played_again(measured, monkeypatch):
     path, _, arguments = measured
     before = path.read_text()
-    monkeypatch.setattr(scenario_table, "measure", lambda *_: pytest.fail("played again"))
+    monkeypatch.setattr(scenario_table, "measure", lambda *_, **__: pytest.fail("played again"))
     scenario_table.main(arguments)
     assert path.read_text() == before
 

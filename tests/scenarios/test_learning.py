@@ -1,5 +1,7 @@
 """Every scenario trains: demonstrations, two updates of LEED, an evaluation."""
 
+from typing import Any
+
 import families
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ SMALLER = {"road/luxembourg_main": {"num_agents": 8}, "road/luxembourg_full": {"
 
 
 def config(name: str) -> TrainConfig:
-    kind = families.NETWORKS.get(families.family(name), "mlp")
+    kind: Any = families.NETWORKS.get(families.family(name), "mlp")
     return TrainConfig(
         total_steps=2 * 4 * 8,
         num_envs=4,
