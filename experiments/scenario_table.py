@@ -10,7 +10,7 @@ actions. Scenarios whose numbers are in the file already are not played again.
 import argparse
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,12 @@ def measure(
     row = _support(scenario) | {"transcript": plan is not None, "episodes": num_episodes}
     row["score"] = _metric(scenario)
     drawn = [random_plans.random_plan(scenario.vocabulary, seed + i) for i in range(RANDOM_PLANS)]
-    row["random_plans"] = _played(scenario, drawn, keys)
+    play = _player(scenario)
+    row["random_plans"] = _summary(play(drawn, keys))
     kind = scenario.env.spec.continuous
     row["random_actions"] = _of_policy(scenario, episodes.random_policy(continuous=kind), keys)
     if plan is not None:
-        row["recorded_plan"] = _played(scenario, [plan], keys)
+        row["recorded_plan"] = _summary(play([plan], keys))
         if imitate:
             row["imitation"] = _imitated(scenario, plan, keys, seed)
     return row
@@ -91,20 +92,25 @@ def _summary(values: Float[np.ndarray, "K"]) -> dict[str, float]:
     return {"mean": float(values.mean()), "error": float(values.std() / np.sqrt(len(values)))}
 
 
-def _played(scenario: Scenario, plans: list[Plan], keys: Any) -> dict[str, float]:
-    """Without the record that `execution.execute` keeps: states of long episodes are large."""
-    encoded = jax.tree.map(jnp.asarray, instructions.encode(plans, scenario.vocabulary))
+def _player(scenario: Scenario) -> Callable[[list[Plan], Any], Float[np.ndarray, "K"]]:
+    """(plans, K reset keys) -> scores; compiled once, whatever the number of plans.
+
+    Without the record that `execution.execute` keeps: states of long episodes are large.
+    """
 
     @jax.jit
-    def play(index: Any, keys: Any) -> Any:
-        def one(index: Any, key: Any) -> Any:
-            guide = execution.expert(scenario, encoded.rows[index], encoded.valid[index])
-            return episodes.run_one(scenario.env, execution.as_policy(guide), key)
+    @jax.vmap
+    def run(rows: Any, valid: Any, key: Any) -> Any:
+        guide = execution.expert(scenario, rows, valid)
+        return episodes.run_one(scenario.env, execution.as_policy(guide), key)
 
-        return jax.vmap(one)(index, keys)
+    def play(plans: list[Plan], keys: Any) -> Float[np.ndarray, "K"]:
+        encoded = instructions.encode(plans, scenario.vocabulary)
+        index = np.arange(len(keys)) % len(plans)
+        played = run(jnp.asarray(encoded.rows[index]), jnp.asarray(encoded.valid[index]), keys)
+        return _scores(scenario, jax.device_get(played))
 
-    index = jnp.arange(len(keys)) % len(plans)
-    return _summary(_scores(scenario, jax.device_get(play(index, keys))))
+    return play
 
 
 def _of_policy(scenario: Scenario, policy: Policy, keys: Any) -> dict[str, float]:

@@ -2,12 +2,10 @@
 
 import importlib.util
 
-from leed_jax import scenarios
-
 REPRESENTATIVES = {
-    "coin_game",
-    "hanabi",
-    "jaxnav",
+    "coin_game/3x3",
+    "hanabi/full",
+    "jaxnav/grid_rand_poly",
     "mabrax/hopper_3x1",
     "mpe/simple",
     "mpe/simple_spread",
@@ -16,9 +14,12 @@ REPRESENTATIVES = {
     "road/braess",
     "smax/3m",
     "storm/storm_2p",
-    "switch_riddle",
+    "switch_riddle/prisoners",
 }
-"""One or two of every family: a name, or the family of which the first name stands for all."""
+"""One or more of every family."""
+
+SMALLER = {"road/luxembourg_main": {"num_agents": 8}, "road/luxembourg_full": {"num_agents": 8}}
+"""Options of scenarios that take long to set up as they come."""
 
 NETWORKS = {"smax": "gru", "overcooked_v2": "cnn"}
 """Kinds of networks that families are trained with; the others with an mlp."""
@@ -31,8 +32,7 @@ def family(name: str) -> str:
 
 def by_default(name: str) -> bool:
     """Whether a scenario is tested in the default run."""
-    first = next(other for other in scenarios.names() if family(other) == family(name))
-    return name in REPRESENTATIVES or (family(name) in REPRESENTATIVES and name == first)
+    return name in REPRESENTATIVES
 
 
 def missing(name: str) -> str | None:

@@ -20,9 +20,7 @@ from leed_jax.instructions import AgentPlan, Choice, Command, Instruction
 from leed_jax.random_plans import random_plan
 from leed_jax.scenarios import EVERYONE
 
-SMALLER = {"road/luxembourg_main": {"num_agents": 8}, "road/luxembourg_full": {"num_agents": 8}}
-"""Options of scenarios that take long to set up as they come."""
-CASES = [(name, SMALLER.get(name, {})) for name in scenarios.names()]
+CASES = [(name, families.SMALLER.get(name, {})) for name in scenarios.names()]
 CASES += [("mpe/simple_spread", {"num_agents": count}) for count in (4, 5, 6)]
 LARGEST_GROUP = 16
 """Agents that a description is tried with where it can be had for some of them."""

@@ -13,8 +13,6 @@ from leed_jax.demonstrations import Demonstrations
 from leed_jax.random_plans import random_plan
 from leed_jax.scenarios import Scenario
 
-SMALLER = {"road/luxembourg_main": {"num_agents": 8}, "road/luxembourg_full": {"num_agents": 8}}
-
 
 def config(name: str) -> TrainConfig:
     kind: Any = families.NETWORKS.get(families.family(name), "mlp")
@@ -52,7 +50,7 @@ def demonstrations(scenario: Scenario) -> Demonstrations:
 def test_two_updates_from_demonstrations(name):
     if needed := families.missing(name):
         pytest.skip(needed)
-    scenario = leed.make(name, **SMALLER.get(name, {}))
+    scenario = leed.make(name, **families.SMALLER.get(name, {}))
     demos = demonstrations(scenario)
     result = leed.train(scenario, demos, config(name), method="leed", seeds=1)
     assert not result.diverged and result.env_steps == 64

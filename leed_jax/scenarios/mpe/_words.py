@@ -1,5 +1,6 @@
 """Parameters and sentences that several particle worlds share, and what they mean in numbers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -31,6 +32,25 @@ POINT = (
 def point(arguments: Int[Array, "N 2"]) -> Float[Array, "N 2"]:
     """The points behind codes of `POINT`."""
     return LOWEST + RESOLUTION * arguments.astype(jnp.float32)
+
+
+def in_force(
+    op: Int[Array, "N"],
+    ways: Mapping[int, tuple[Float[Array, "N 2"], Int[Array, "N"]]],
+    places: Float[Array, "N 2"],
+) -> tuple[Float[Array, "N 2"], Int[Array, "N"]]:
+    """Where each agent's command sends it: a point, and the landmark there or -1.
+
+    Args:
+      op: commands in force.
+      ways: by command, where it would send every agent.
+      places: of the agents, who stay there under any other command.
+    """
+    spot, landmark = places, jnp.full(op.shape, -1)
+    for command, (there, index) in ways.items():
+        spot = jnp.where((op == command)[:, None], there, spot)
+        landmark = jnp.where(op == command, index, landmark)
+    return spot, landmark
 
 
 # ------------------------------------------------------------- languages, for three landmarks

@@ -187,13 +187,11 @@ def resolve(state: State, program: Program, memory: Any) -> tuple[Target, Any]:
     word = jnp.take_along_axis(arguments[:, :3], state.goal[::-1, None], axis=1)[:, 0]
     rest = arguments[:, 3:]
 
-    spot, landmark = places, jnp.full(2, -1)
     followed = words.follow(state.c[::-1], rest[:, :3], rest[:, 3], places, landmarks)
     sent = words.destination(rest[:, 0], places, landmarks)
-    to_point = (words.point(rest[:, :2]), landmark)
-    for op, (there, index) in ((FOLLOW_WORD, followed), (MOVE_TO, sent), (MOVE_TO_POINT, to_point)):
-        spot = jnp.where((program.op == op)[:, None], there, spot)
-        landmark = jnp.where(program.op == op, index, landmark)
+    to_point = (words.point(rest[:, :2]), jnp.full(2, -1))
+    ways = {FOLLOW_WORD: followed, MOVE_TO: sent, MOVE_TO_POINT: to_point}
+    spot, landmark = words.in_force(program.op, ways, places)
     return Target(word, spot, landmark), memory
 
 

@@ -194,12 +194,9 @@ def resolve(state: State, program: Program, memory: Any) -> tuple[Target, Any]:
     heard = jnp.broadcast_to(state.c[SPEAKER], state.c.shape)
     followed = words.follow(heard, arguments[:, :3], arguments[:, 3], places, landmarks)
     sent = words.destination(first, places, landmarks)
-    nowhere = (places, jnp.full(2, -1))
-    to_point = (words.point(arguments[:, :2]), nowhere[1])
-    spot, landmark = nowhere
-    for op, (there, index) in ((FOLLOW_WORD, followed), (MOVE_TO, sent), (MOVE_TO_POINT, to_point)):
-        spot = jnp.where((program.op == op)[:, None], there, spot)
-        landmark = jnp.where(program.op == op, index, landmark)
+    to_point = (words.point(arguments[:, :2]), jnp.full(2, -1))
+    ways = {FOLLOW_WORD: followed, MOVE_TO: sent, MOVE_TO_POINT: to_point}
+    spot, landmark = words.in_force(program.op, ways, places)
     spot = jnp.where(speaks[:, None], places, spot)
     return Target(jnp.where(speaks, said, -1), spot, jnp.where(speaks, -1, landmark)), memory
 
