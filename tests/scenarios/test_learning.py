@@ -13,6 +13,8 @@ from leed_jax.demonstrations import Demonstrations
 from leed_jax.random_plans import random_plan
 from leed_jax.scenarios import Scenario
 
+SCORED_QUICKLY = leed.GenerationConfig(feedback_episodes=4)
+
 
 def config(name: str) -> TrainConfig:
     kind: Any = families.NETWORKS.get(families.family(name), "mlp")
@@ -32,7 +34,7 @@ def config(name: str) -> TrainConfig:
 def demonstrations(scenario: Scenario) -> Demonstrations:
     """By the recorded answer, or by a random plan where there is none."""
     try:
-        return leed.generate_demonstrations(scenario, num_episodes=4)
+        return leed.generate_demonstrations(scenario, num_episodes=4, config=SCORED_QUICKLY)
     except leed.GenerationError:
         plan = random_plan(scenario.vocabulary, seed=0)
         return execution.demonstrate(scenario, plan, num_episodes=4)
