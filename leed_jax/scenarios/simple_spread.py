@@ -1,195 +1,110 @@
-"""``mpe/simple_spread``: N agents cover N landmarks without bumping into each other (JaxMARL)."""
+"""``mpe/simple_spread``: N agents cover N landmarks without bumping into each other."""
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from leed_jax.environments import jaxmarl
-from leed_jax.instructions import Choice, Command, Condition, Number, Vocabulary
-from leed_jax.scenarios import Controls, Program, Scenario, Threshold, rounded
+from leed_jax.environments import jaxmarl, particle, particle_physics
+from leed_jax.environments.particle import AGENT_RADIUS, HORIZON
+from leed_jax.scenarios import Controls, Program, Scenario, Threshold
 from leed_jax.scenarios.mpe import _drawing as drawing
 from leed_jax.scenarios.mpe import _particles as particles
-from leed_jax.types import Measure, State
+from leed_jax.scenarios.mpe import _spread_words as words
+from leed_jax.scenarios.mpe._spread_words import ARRIVED, RESOLUTION, Target
+from leed_jax.types import ArrayEnv, Measure, State
 
 NAMES = ("mpe/simple_spread",)
 
 MOVE_TO, MOVE_TO_POINT, KEEP_AWAY, HOLD = range(4)
 
-HORIZON = particles.HORIZON
-AGENT_RADIUS = 0.15
-ARRIVED = 0.1  # an instruction is finished within this distance of its target
+MOST_NUMBERED = 32
+"""Frames with more agents show discs and dots without numbers."""
 
 # Team return at which a run counts as having learnt the task: halfway between what per-agent
 # IPPO reaches in a million steps and what the recorded own-landmark plans reach, rounded.
 THRESHOLDS = {3: -40.0}
 
 
-class Target(NamedTuple):
-    """Where an agent is sent."""
-
-    point: Float[Array, "N 2"]
-    keep_distance: Float[Array, "N"]
-    landmark: Int[Array, "N"]
-    """Index of the landmark, -1 where the target is none."""
-
-
-def make(name: str, *, num_agents: int = 3) -> Scenario:
+def make(
+    name: str,
+    *,
+    num_agents: int = 3,
+    backend: str = "array",
+    nearest: int | None = None,
+    world: str = "fixed",
+) -> Scenario:
     """The scenario for any number of agents, with as many landmarks.
 
+    Args:
+      name: the scenario's.
+      num_agents: N, at least 2.
+      backend: array: `particle.simple_spread`; jaxmarl: JaxMARL's own environment, whose states,
+        observations and rewards are the same to rounding, at ten times the cost.
+      nearest: every agent observes, and its controller yields to, so many of its nearest others
+        only, and observes as many of its nearest landmarks; None: all.
+      world: "grow" with the number of agents, or "fixed".
+
     Raises:
-      ValueError: fewer than two agents (without others there is nothing to keep away from).
+      ValueError: fewer than two agents (without others there is nothing to keep away from), or
+        another option out of range.
     """
     if num_agents < 2:
         raise ValueError(f"{name}: num_agents must be at least 2, got {num_agents}")
-    game = jaxmarl.load("MPE_simple_spread_v3", num_agents=num_agents, num_landmarks=num_agents)
-    env = jaxmarl.as_array_env(game, name=name, horizon=HORIZON, measures=_measures(num_agents))
-    value = THRESHOLDS.get(num_agents)
+    env = _environment(name, num_agents, backend, nearest, world)
+    half = particle.half_width(num_agents, world)
+    agents = env.spec.agents
+    value = THRESHOLDS.get(num_agents) if nearest is None else None
     why = "halfway between IPPO after 1,000,000 steps and the recorded demonstrations"
+    drive = functools.partial(_drive, nearest=nearest)
+    drive_there = functools.partial(_drive_there, nearest=nearest)
+    told = {"nearest": nearest} if nearest is not None else {}
+    told |= {"world": world} if world != "fixed" else {}
     return Scenario(
         name=name,
-        options={"num_agents": num_agents},
+        options={"num_agents": num_agents, "backend": backend, "nearest": nearest, "world": world},
         env=env,
-        vocabulary=vocabulary(env.spec.agents),
-        task=_task(num_agents),
-        describe=lambda state: _describe(state, num_agents),
+        vocabulary=words.vocabulary(agents, half),
+        task=words.task(num_agents, half, nearest),
+        describe=lambda state: words.describe(state, num_agents),
         controls=Controls(
             init=lambda state: jnp.full(num_agents, -1),
-            resolve=resolve,
-            controllers=(_drive_there, _drive_there, _drive, _drive),
+            resolve=functools.partial(resolve, reach=words.reach(half)),
+            controllers=(drive_there, drive_there, drive, drive),
             conditions=(_everyone_arrived, _someone_close),
         ),
-        advice=_ADVICE,
-        feedback=lambda states, targets: _feedback(states, targets, env.spec.agents),
-        draw=_draw,
+        advice=words.ADVICE,
+        feedback=lambda states, targets: words.feedback(states, targets, agents),
+        draw=functools.partial(_draw, half=half),
         threshold=None if value is None else Threshold("team_return", value, why),
+        # What was answered for three agents in the usual world holds for either backend.
+        prompt_options={"num_agents": num_agents, **told},
     )
 
 
-# ------------------------------------------------------------------------------- in words
-
-
-def vocabulary(agents: tuple[str, ...]) -> Vocabulary:
-    """What an agent can be told."""
-    places = tuple(f"landmark_{index}" for index in range(len(agents)))
-    keep = Number(
-        "keep_distance",
-        low=0.0,
-        high=0.6,
-        resolution=0.05,
-        meaning="try to keep the centres of other agents at least this far away; 0: ignore them",
-    )
-    coordinate = dict(low=-1.5, high=1.5, resolution=0.05)
-    return Vocabulary(
-        agents=agents,
-        commands=(
-            Command(
-                "MoveTo",
-                "drive to a landmark, brake over it and stay there; finished once over it",
-                (
-                    Choice(
-                        "target",
-                        (*places, "nearest", "nearest_free"),
-                        "a landmark by its number (the numbers stay the same from episode to "
-                        "episode, the places do not); nearest: the one nearest to the agent when "
-                        "the instruction starts, whoever else goes there; nearest_free: of the "
-                        "landmarks no other agent is sent to, assigned for all agents together "
-                        "when the instruction starts, closest pair first, never two to one",
-                    ),
-                    keep,
-                ),
-            ),
-            Command(
-                "MoveToPoint",
-                "drive to a point, brake and stay there; finished once there",
-                (
-                    Number("x", **coordinate, meaning="to the right"),
-                    Number("y", **coordinate, meaning="up"),
-                    keep,
-                ),
-            ),
-            Command("KeepAway", "stay, but step aside for other agents; never finished", (keep,)),
-            Command("Hold", "brake and stay; never finished"),
-        ),
-        conditions=(
-            Condition("everyone_arrived", "all agents are over their targets"),
-            Condition("someone_close", "another agent's centre is nearer than 0.35"),
-        ),
-        horizon=HORIZON,
-        max_instructions=12,
-    )
-
-
-def _task(num_agents: int) -> str:
-    return f"""\
-{num_agents} agents and {num_agents} landmarks lie on a plane; every episode draws their places \
-anew, uniformly from x and y in [-1, 1]. The landmarks stay where they are. The agents shall cover \
-all landmarks, each a different one, as early as possible, and not touch each other.
-
-Time: an episode has {HORIZON} steps of 0.1 s. An agent pushes left, right, down, up or not at all \
-in each step. It gains 0.5 units/s by a push and loses a quarter of its speed per step, so it \
-travels at most 2 units/s (0.2 units a step) and drifts 0.4 s of its speed after the last push. \
-Two agents touch when their centres are nearer than {2 * AGENT_RADIUS} (both are discs of radius \
-{AGENT_RADIUS}); they then push each other apart. Landmarks are points and can be driven over.
-
-Reward, per agent and step: minus half the sum over all landmarks of the distance to the agent \
-nearest to it, minus half the number of agents that it is touching. The team's score of an episode \
-is the sum over agents and steps, so it is negative; 0 would be perfect.
-
-What one agent observes: its own velocity and position, where every landmark is relative to \
-itself (always in the order landmark_0, landmark_1, ...), and where the other agents are relative \
-to itself. It observes neither their velocities nor their intentions."""
-
-
-_ADVICE = {
-    "learnable": """\
-Your plan is executed to produce demonstrations. One small policy per agent is then trained to do \
-what its agent did, seeing only that agent's own observation. What an agent can decide from its \
-own observation, without working out what the others will choose, is learnt about ten times \
-faster than a choice that depends on how all the agents stand to each other; if the \
-demonstrations vary in a way that the observation does not explain, little is learnt. So send \
-the agents where each can know its target by itself in every episode, all to different places, \
-and among such plans choose the one with the highest team score.""",
-    "return": """\
-Your plan is executed to produce demonstrations. Make the team's score as high as you can.""",
-}
-
-
-def _describe(state: State, num_agents: int) -> str:
-    places = np.asarray(state.p_pos)
-    lines = [
-        f"{'agent' if i < num_agents else 'landmark'}_{i % num_agents}: x {x:+.2f}, y {y:+.2f}"
-        for i, (x, y) in enumerate(np.reshape(rounded(places), (-1, 2)))
-    ]
-    return "\n".join(lines)
-
-
-def _feedback(states: State, targets: Target, agents: tuple[str, ...]) -> dict[str, str]:
-    """Averages over episodes, per agent."""
-    count = len(agents)
-    places = np.asarray(states.p_pos)[:, :, :count]
-    apart = np.linalg.norm(places[:, :, :, None] - places[:, :, None], axis=-1)
-    touching = (apart < 2 * AGENT_RADIUS) & ~np.eye(count, dtype=bool)
-    away = np.linalg.norm(np.asarray(targets.point) - places, axis=-1)
-    landmark = np.asarray(targets.landmark)[:, -1]
-    shared = (landmark[:, :, None] == landmark[:, None]) & (landmark[:, :, None] >= 0)
-    conflict = (shared & ~np.eye(count, dtype=bool)).any(-1)
-    there = away < ARRIVED
-    first = np.where(there.any(1), there.argmax(1), places.shape[1]).mean(0)
-    return {
-        agent: (
-            f"over its target at the end in {there[:, -1, n].mean():.0%} of the episodes, first "
-            f"after {first[n]:.1f} steps; {away[:, -1, n].mean():.2f} from it at the end; "
-            f"touched other agents in {touching[:, :, n].any(-1).sum(1).mean():.1f} steps; "
-            f"had the same final target as another agent in {conflict[:, n].mean():.0%}"
+def _environment(
+    name: str, num_agents: int, backend: str, nearest: int | None, world: str
+) -> ArrayEnv:
+    measures = _measures(num_agents)
+    if backend == "array":
+        return particle.simple_spread(
+            num_agents, nearest=nearest, world=world, name=name, measures=measures
         )
-        for n, agent in enumerate(agents)
-    }
+    if backend != "jaxmarl":
+        raise ValueError(f"{name}: backend must be 'array' or 'jaxmarl', got {backend!r}")
+    if nearest is not None or world != "fixed":
+        raise ValueError(
+            f"{name}: backend 'jaxmarl' needs nearest=None and world='fixed', "
+            f"got {nearest!r} and {world!r}"
+        )
+    game = jaxmarl.load("MPE_simple_spread_v3", num_agents=num_agents, num_landmarks=num_agents)
+    return jaxmarl.as_array_env(game, name=name, horizon=HORIZON, measures=measures)
 
 
-# ----------------------------------------------------------------------------- in numbers
+# -------------------------------------------------------------------------------- numbers
 
 
 def _split(state: State) -> tuple[Float[Array, "N 2"], Float[Array, "N 2"], Float[Array, "N 2"]]:
@@ -197,14 +112,18 @@ def _split(state: State) -> tuple[Float[Array, "N 2"], Float[Array, "N 2"], Floa
     return particles.split(state, state.p_pos.shape[0] // 2)
 
 
+def _apart(places: Float[Array, "N 2"], others: Float[Array, "M 2"]) -> Float[Array, "N M"]:
+    return jnp.sqrt(particle_physics.squared_distances(places, others))
+
+
 def _measures(num_agents: int) -> tuple[Measure, ...]:
     def distances(state: State) -> Float[Array, "N"]:
         places, _, landmarks = _split(state)
-        return jnp.linalg.norm(places[:, None] - landmarks, axis=-1).min(0)
+        return _apart(places, landmarks).min(0)
 
     def touching(state: State) -> Float[Array, ""]:
         places, _, _ = _split(state)
-        apart = jnp.linalg.norm(places[:, None] - places, axis=-1)
+        apart = _apart(places, places)
         return ((apart < 2 * AGENT_RADIUS).sum() - num_agents) / num_agents
 
     return (
@@ -229,15 +148,24 @@ def _measures(num_agents: int) -> tuple[Measure, ...]:
     )
 
 
-def resolve(state: State, program: Program, claims: Int[Array, "N"]) -> tuple[Target, Any]:
-    """Where every agent is sent; landmarks are claimed when an instruction starts, and kept."""
+def resolve(
+    state: State, program: Program, claims: Int[Array, "N"], *, reach: float = words.reach(1.0)
+) -> tuple[Target, Any]:
+    """Where every agent is sent; landmarks are claimed when an instruction starts, and kept.
+
+    Args:
+      state: of the environment.
+      program: what the agents are told.
+      claims: every agent's landmark, -1 where it has none.
+      reach: see `_spread_words.reach`.
+    """
     places, _, landmarks = _split(state)
     count = places.shape[0]
     first = program.arguments[:, 0]
-    amounts = 0.05 * program.arguments.astype(jnp.float32)
+    amounts = RESOLUTION * program.arguments.astype(jnp.float32)
     to_landmark = program.op == MOVE_TO
     named, nearest, nearest_free = first < count, first == count, first == count + 1
-    distances = jnp.linalg.norm(places[:, None] - landmarks, axis=-1)
+    distances = _apart(places, landmarks)
 
     claims = jnp.where(program.started | ~to_landmark, -1, claims)
     unset = to_landmark & (claims < 0)
@@ -247,7 +175,7 @@ def resolve(state: State, program: Program, claims: Int[Array, "N"]) -> tuple[Ta
 
     point = jnp.where(to_landmark[:, None], landmarks[claims], places)
     to_point = program.op == MOVE_TO_POINT
-    point = jnp.where(to_point[:, None], -1.5 + amounts[:, :2], point)
+    point = jnp.where(to_point[:, None], amounts[:, :2] - reach, point)
     keep = jnp.select([to_landmark, to_point], [amounts[:, 1], amounts[:, 2]], amounts[:, 0])
     keep = jnp.where(program.op == HOLD, 0.0, keep)
     return Target(point, keep, jnp.where(to_landmark, claims, -1)), claims
@@ -259,32 +187,52 @@ def claim_free(
     """``claims`` with a landmark for every wanting agent: closest pair first, none taken twice.
 
     Where all are taken (others were sent to them by name), the agent gets its nearest.
+
+    In every round all pairs that are each other's nearest are matched at once: each of them is the
+    closest pair when its turn comes, whatever is matched before. A round costs O(N²), and places
+    drawn at random take few; N rounds at worst, none where no agent is wanting.
     """
     count = claims.shape[0]
+    index = jnp.arange(count)
     taken = jnp.zeros(count, bool).at[claims].max(claims >= 0, mode="drop")
+    claims = jnp.where(wanting, distances.argmin(1), claims)
 
-    def assign(_: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    def more(carry: tuple[Any, Any, Any]) -> Bool[Array, ""]:
+        _, wanting, taken = carry
+        return wanting.any() & ~taken.all()
+
+    def match(carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         claims, wanting, taken = carry
-        # A taken landmark is worse than any free one, but better than none.
-        price = distances + jnp.where(taken, 1e3, 0.0) + jnp.where(wanting, 0.0, jnp.inf)[:, None]
-        agent, landmark = jnp.divmod(price.argmin(), count)
-        claims = claims.at[agent].set(jnp.where(wanting.any(), landmark, claims[agent]))
-        return claims, wanting.at[agent].set(False), taken.at[landmark].max(wanting.any())
+        # Finite, whatever the distances are: one pair at least is matched in every round.
+        near = jnp.minimum(distances, 1e30)
+        price = jnp.where(wanting[:, None] & ~taken, near, jnp.inf)
+        favourite, rival = price.argmin(1), price.argmin(0)
+        matched = wanting & (rival[favourite] == index)
+        claims = jnp.where(matched, favourite, claims)
+        return claims, wanting & ~matched, taken.at[favourite].max(matched)
 
-    return jax.lax.fori_loop(0, count, assign, (claims, wanting, taken))[0]
+    return jax.lax.while_loop(more, match, (claims, wanting, taken))[0]
 
 
-def _drive(target: Target, state: State, agent: Int[Array, ""]) -> tuple[Any, Any]:
+def _drive(
+    target: Target, state: State, agent: Int[Array, ""], *, nearest: int | None
+) -> tuple[Any, Any]:
     """The push towards the agent's target, see `particles.steer`; never finished."""
     places, velocities, _ = _split(state)
+    if nearest is not None:
+        # Only those that the agent observes: what it yields to is then to be learnt from it.
+        seen = jnp.concatenate([agent[None], state.neighbours[agent, :nearest]])
+        places, velocities, agent = places[seen], velocities[seen], jnp.zeros_like(agent)
     action = particles.steer(target.point, target.keep_distance, places, velocities, agent)
     return action, jnp.array(False)
 
 
-def _drive_there(target: Target, state: State, agent: Int[Array, ""]) -> tuple[Any, Any]:
+def _drive_there(
+    target: Target, state: State, agent: Int[Array, ""], *, nearest: int | None
+) -> tuple[Any, Any]:
     """As `_drive`; finished over the target."""
     places, _, _ = _split(state)
-    action, _ = _drive(target, state, agent)
+    action, _ = _drive(target, state, agent, nearest=nearest)
     return action, jnp.linalg.norm(places[agent] - target.point) < ARRIVED
 
 
@@ -296,16 +244,21 @@ def _everyone_arrived(state: State, target: Target) -> Bool[Array, "N"]:
 
 def _someone_close(state: State, target: Target) -> Bool[Array, "N"]:
     places, _, _ = _split(state)
-    apart = jnp.linalg.norm(places[:, None] - places, axis=-1)
+    apart = _apart(places, places)
     return (apart + jnp.where(jnp.eye(places.shape[0], dtype=bool), jnp.inf, 0.0)).min(1) < 0.35
 
 
-def _draw(axes: Any, state: State, targets: Target | None) -> None:
+def _draw(axes: Any, state: State, targets: Target | None, *, half: float) -> None:
     """Agents as coloured discs, landmarks as dots with their number, targets as lines."""
-    places, _, landmarks = _split(state)
+    places, _, landmarks = (np.asarray(values) for values in _split(state))
     colours = drawing.colours(len(places))
-    drawing.frame(axes)
-    drawing.landmarks(axes, landmarks)
-    drawing.agents(axes, places, [AGENT_RADIUS] * len(places), colours=colours)
+    drawing.frame(axes, extent=drawing.EXTENT * half)
+    if len(places) <= MOST_NUMBERED:
+        drawing.landmarks(axes, landmarks)
+        drawing.agents(axes, places, [AGENT_RADIUS] * len(places), colours=colours)
+    else:
+        axes.plot(*landmarks.T, "o", color="0.25", markersize=2, zorder=1)
+        for place, colour in zip(places, colours, strict=True):
+            drawing.ring(axes, place, radius=AGENT_RADIUS, colour=colour)
     if targets is not None:
         drawing.targets(axes, places, targets.point, colours=colours)

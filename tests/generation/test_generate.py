@@ -225,7 +225,7 @@ def test_demonstrations_hold_the_episodes_of_the_plan(
 
     found = demos.provenance
     assert json.loads(json.dumps(found)) == found
-    assert found["scenario"] == {"name": "mpe/simple_spread", "options": {"num_agents": 3}}
+    assert found["scenario"] == {"name": "mpe/simple_spread", "options": scenario.options}
     assert found["model"] == "scripted-1" and found["plan_kind"] == "relational"
     assert found["plans"]["any_episode"]["agent_2"]["repeat"] is False
     assert len(found["rounds"]) == 2 and len(found["request_hash"]) == 64

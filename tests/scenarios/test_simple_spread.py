@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from leed_jax import execution, scenarios
-from leed_jax.environments import jaxmarl
 from leed_jax.instructions import AgentPlan, Instruction
 from leed_jax.scenarios import Program, simple_spread
 from leed_jax.scenarios.mpe import _particles as particles
@@ -19,11 +20,6 @@ AGENTS = SCENARIO.env.spec.agents
 reset = jax.jit(SCENARIO.env.reset)
 step = jax.jit(SCENARIO.env.step)
 FAR_APART = jnp.array([[-5.0, 0.0], [0.0, 0.0], [5.0, 0.0]])
-
-
-@functools.cache
-def game() -> Any:
-    return jaxmarl.load("MPE_simple_spread_v3", num_agents=3, num_landmarks=3)
 
 
 @functools.cache
@@ -39,38 +35,12 @@ def executed(target: str) -> execution.Executed:
 
 def state_of(agents: Any, landmarks: Any = FAR_APART, velocities: Any = 0.0) -> Any:
     """A state with these places."""
-    with jax.numpy_dtype_promotion("standard"):  # JaxMARL's own code needs it
-        state, _ = reset(jax.random.key(0))
+    state, _ = reset(jax.random.key(0))
     places = jnp.concatenate([jnp.asarray(agents, jnp.float32), jnp.asarray(landmarks)])
-    speeds = jnp.zeros((6, 2)).at[:3].set(velocities)
-    return state.replace(p_pos=places, p_vel=speeds)
+    return state._replace(p_pos=places, p_vel=jnp.zeros((3, 2)) + jnp.asarray(velocities))
 
 
 # ------------------------------------------------------------------------ the environment
-
-
-def test_observations_rewards_and_motion_are_jaxmarls():
-    theirs = jax.jit(game().step_env)
-    state, ours = reset(jax.random.key(0))
-    observation, _ = game().reset(jax.random.key(0))
-    for name, row in zip(AGENTS, ours.observation, strict=True):
-        np.testing.assert_array_equal(observation[name], row)
-    collided = False
-    for index in range(10):
-        key = jax.random.key(index)
-        # Close together, so that collisions and their penalty take part.
-        state = state.replace(p_pos=jax.random.uniform(key, (6, 2), minval=-0.4, maxval=0.4))
-        action = jax.random.randint(key, (3,), 0, 5)
-        chosen = dict(zip(AGENTS, action, strict=True))
-        observation, expected, reward, done, _ = theirs(key, state, chosen)
-        state, ours = step(key, state, action)
-        for n, name in enumerate(AGENTS):
-            np.testing.assert_allclose(observation[name], ours.observation[n], rtol=1e-5, atol=1e-6)
-            np.testing.assert_allclose(reward[name], ours.reward[n], rtol=1e-5)
-        np.testing.assert_allclose(expected.p_vel, state.p_vel, rtol=1e-5, atol=1e-6)
-        assert not ours.terminated.any() and bool(ours.truncated) is bool(done["__all__"])
-        collided |= float(np.ptp(np.asarray(ours.reward))) > 0
-    assert collided, "the rewards differ between agents only by collisions"
 
 
 def test_every_episode_lasts_exactly_as_long_as_the_spec_says():
@@ -101,9 +71,112 @@ def test_measures_on_a_state_worked_by_hand():
     assert values["collisions_per_agent"] == pytest.approx(2 / 3)  # the first touches the second
 
 
-def test_fewer_than_two_agents_are_refused():
-    with pytest.raises(ValueError, match="num_agents must be at least 2, got 1"):
-        scenarios.make("mpe/simple_spread", num_agents=1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_agents": 1}, "num_agents must be at least 2, got 1"),
+        ({"backend": "numpy"}, "backend must be 'array' or 'jaxmarl', got 'numpy'"),
+        ({"backend": "jaxmarl", "nearest": 2}, "'jaxmarl' needs nearest=None and world='fixed'"),
+        ({"backend": "jaxmarl", "world": "grow"}, "'jaxmarl' needs nearest=None and world='fixed'"),
+        ({"nearest": 3}, "nearest must be None or from 1 to 2, got 3"),
+        ({"world": "flat"}, "world must be 'fixed' or 'grow', got 'flat'"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        scenarios.make("mpe/simple_spread", **options)
+
+
+def test_jaxmarls_environment_serves_the_same_plans_words_and_answers():
+    theirs = scenarios.make("mpe/simple_spread", num_agents=3, backend="jaxmarl")
+    assert (theirs.task, theirs.vocabulary) == (SCENARIO.task, SCENARIO.vocabulary)
+    assert theirs.prompt_options == SCENARIO.prompt_options == {"num_agents": 3}
+    assert theirs.env.spec == SCENARIO.env.spec and theirs.options != SCENARIO.options
+    todo = AgentPlan((Instruction("MoveTo", {"target": "nearest_free", "keep_distance": 0.35}),))
+    keys = jax.random.split(jax.random.key(1), 50)
+    both = [execution.execute(s, [dict.fromkeys(AGENTS, todo)], keys) for s in (SCENARIO, theirs)]
+    ours, others = (ran.episodes for ran in both)
+    # In all but a few episodes rounding never tips a decision.
+    alike = np.isclose(ours.returns, others.returns, rtol=1e-4).all(-1)
+    assert alike.mean() > 0.9
+    for name in ours.measures:
+        np.testing.assert_allclose(
+            ours.measures[name][alike], others.measures[name][alike], rtol=1e-3, atol=1e-5
+        )
+    start = jax.tree.map(lambda leaf: leaf[0, 0], ours.record.state)
+    other = jax.tree.map(lambda leaf: leaf[0, 0], others.record.state)
+    assert SCENARIO.describe(start) == theirs.describe(other)
+    told = [
+        SCENARIO.feedback(
+            *jax.tree.map(
+                lambda leaf: np.asarray(leaf)[alike],
+                (ran.episodes.record.state, ran.episodes.record.memory.targets),
+            )
+        )
+        for ran in both
+    ]
+    assert told[0] == told[1]
+
+
+# ------------------------------------------------------------------------ many agents
+
+
+def test_words_and_points_reach_as_far_as_the_world():
+    # 27 agents: half the side is sqrt(27 / 3) = 3, and points go to 4.5.
+    many = scenarios.make("mpe/simple_spread", num_agents=27, nearest=2, world="grow")
+    assert many.prompt_options == {"num_agents": 27, "nearest": 2, "world": "grow"}
+    assert "from x and y in [-3, 3]" in many.task and "[-1, 1]" in SCENARIO.task
+    assert "the 2 landmarks nearest to it and the 2 other agents" in many.task
+    assert "nearest" not in SCENARIO.task.partition("What one agent observes")[2]
+    x = many.vocabulary.commands[simple_spread.MOVE_TO_POINT].parameters[0]
+    assert (x.low, x.high) == (-4.5, 4.5)  # pyright: ignore
+    target = many.vocabulary.commands[simple_spread.MOVE_TO].parameters[0]
+    assert '"landmark_0" and so on to "landmark_26"' in target.shown  # pyright: ignore
+    state, _ = many.env.reset(jax.random.key(0))
+    # Code 150 is -4.5 + 150 * 0.05 = 3, code 0 is -4.5.
+    rows = jnp.array([[simple_spread.MOVE_TO_POINT, 150, 0, 0]] * 27)
+    told = Program(rows[:, 0], rows[:, 1:], jnp.ones(27, bool))
+    found, _ = many.controls.resolve(state, told, many.controls.init(state))
+    np.testing.assert_allclose(found.point, [[3.0, -4.5]] * 27, rtol=1e-6)
+
+
+def test_an_agent_yields_to_the_nearest_alone_where_it_observes_no_others():
+    near = scenarios.make("mpe/simple_spread", num_agents=4, nearest=1)
+    state, _ = near.env.reset(jax.random.key(0))
+    # Agent 0 is to stay; agent 1 comes fast from the right, agent 2 stands a little nearer.
+    places = jnp.array([[0.0, 0.0], [0.5, 0.0], [0.0, -0.45], [9.0, 9.0], *[[5.0, 5.0]] * 4])
+    velocities = jnp.array([[0.0, 0.0], [-2.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    point, keep = jnp.zeros(2), jnp.float32(0.4)
+    pushes = {}
+    for first, second in ((1, 2), (2, 1)):
+        nearest = jnp.array([[first, second, 3]] * 4)
+        now = state._replace(p_pos=places, p_vel=velocities, neighbours=nearest)
+        target = simple_spread.Target(point, keep, jnp.int32(-1))  # pyright: ignore
+        drive = near.controls.controllers[simple_spread.KEEP_AWAY]
+        pushes[first] = int(drive(target, now, jnp.int32(0))[0])
+    seen = [jnp.array([0, 1]), jnp.array([0, 2])]
+    expected = [
+        int(particles.steer(point, keep, places[who], velocities[who], jnp.int32(0)))
+        for who in seen
+    ]
+    assert list(pushes.values()) == expected and expected[0] != expected[1]
+
+
+def test_large_teams_play_are_told_of_and_are_drawn():
+    many = scenarios.make("mpe/simple_spread", num_agents=80, nearest=4, world="grow")
+    arguments = {"target": "nearest_free", "keep_distance": 0.35}
+    todo = dict.fromkeys(many.env.spec.agents, AgentPlan((Instruction("MoveTo", arguments),)))
+    ran = execution.execute(many, [todo], jax.random.split(jax.random.key(0), 2)).episodes
+    claimed = np.sort(np.asarray(ran.record.memory.targets.landmark)[:, -1])
+    np.testing.assert_array_equal(claimed, np.arange(80)[None].repeat(2, 0))
+    assert np.mean(ran.measures["landmarks_covered"]) > 0.8
+    told = many.feedback(ran.record.state, ran.record.memory.targets)
+    assert len(told) == 80 and "in 0%" in told["agent_79"]
+    canvas = FigureCanvasAgg(Figure(figsize=(2, 2), dpi=50))
+    states, targets = jax.tree.map(lambda leaf: leaf[0, 3], (ran.record.state, ran.record.memory))
+    axes = canvas.figure.subplots()
+    many.draw(axes, states, targets.targets)
+    assert len(axes.patches) == 80 and len(axes.lines) == 81 and not axes.texts
 
 
 # ----------------------------------------------------------------------------- the words
@@ -134,6 +207,42 @@ def test_no_two_agents_claim_the_same_landmark():
     np.testing.assert_array_equal(
         np.sort(jax.jit(claim)(distances)), np.arange(4)[None].repeat(500, 0)
     )
+
+
+def closest_first(distances: Any, claims: Any, wanting: Any) -> Any:
+    """The same by definition: one pair after the other."""
+    claims, wanting = claims.copy(), wanting.copy()
+    taken = set(claims[claims >= 0])
+    while wanting.any():
+        free = [n for n in range(len(claims)) if n not in taken]
+        if not free:
+            claims[wanting] = distances[wanting].argmin(1)
+            break
+        price = np.where(wanting[:, None], distances, np.inf)[:, free]
+        agent, landmark = np.unravel_index(price.argmin(), price.shape)
+        claims[agent] = free[landmark]
+        taken.add(free[landmark])
+        wanting[agent] = False
+    return claims
+
+
+def test_claims_are_those_of_one_pair_after_the_other():
+    draw = np.random.default_rng(0)
+    size = (300, 7, 7)
+    # Half of them on a coarse grid, so that many pairs are equally close.
+    distances = np.where(
+        draw.random((300, 1, 1)) < 0.5, draw.random(size), draw.integers(0, 4, size)
+    )
+    wanting = draw.random((300, 7)) < 0.7
+    claims = np.where(wanting | (draw.random((300, 7)) < 0.3), -1, draw.integers(0, 7, (300, 7)))
+    found = jax.jit(jax.vmap(simple_spread.claim_free))(
+        distances.astype(np.float32), claims.astype(np.int32), wanting
+    )
+    expected = [
+        closest_first(*one)
+        for one in zip(distances.astype(np.float32), claims, wanting, strict=True)
+    ]
+    np.testing.assert_array_equal(found, np.stack(expected))
 
 
 def program(rows: Any, started: bool = True) -> Program:

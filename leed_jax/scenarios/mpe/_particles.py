@@ -2,21 +2,23 @@
 
 A step moves every agent by ``0.1 * velocity``; then its velocity becomes ``0.75 * velocity``
 plus its push, cut to its highest speed where it has one
-(jaxmarl/environments/mpe/{default_params,simple}.py).
+(`leed_jax.environments.particle_physics`).
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from leed_jax.environments import particle
+from leed_jax.environments.particle_physics import ACCELERATION, DAMPING, DIRECTIONS, TIME_STEP
 from leed_jax.types import State
 
-TIME_STEP, KEPT_VELOCITY = 0.1, 0.75
-PUSH = 0.5
-"""Gain of velocity by a push, units/s: the step times the usual acceleration of 5."""
-PUSHES = jnp.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]], jnp.float32)
+KEPT_VELOCITY = 1 - DAMPING
+PUSH = TIME_STEP * ACCELERATION
+"""Gain of velocity by a push, units/s."""
+PUSHES = jnp.array(DIRECTIONS)
 """Directions of the five discrete actions: none, left, right, down, up."""
-HORIZON = 26
-"""Steps of an episode: done is read before the clock moves, so max_steps = 25 makes 26."""
+HORIZON = particle.HORIZON
+"""Steps of an episode."""
 LOOKAHEAD = 5  # steps that are predicted; 4 to 12 were tried, 5 gave the best returns
 YIELDING = 2.0  # price of a unit of missing distance, in units of distance to the target;
 # above 1, so that an agent told to keep away gives up its place for it
