@@ -13,13 +13,15 @@ import sys
 import rich.console
 
 from experiments import report, results
-from leed_jax import cli
+from leed_jax import cli, compilation
 from leed_jax.generation import AnswersNeeded, GenerationError
+from leed_jax.optimization import devices
 
 
 def main() -> int:
     """Runs, reports and prints the tables; returns the exit status."""
     config = cli.parse()
+    compilation.announce_cache(config.compilation_cache)
     console = rich.console.Console()
     try:
         folder = cli.run(config)
@@ -27,6 +29,8 @@ def main() -> int:
         console.print(f"[red]{type(error).__name__}[/red]: ", end="")
         console.print(str(error), markup=False, highlight=False)
         return 1
+    if not devices.first_process():
+        return 0
     report.write(folder)
     console.print(report.table(results.load(folder).summary))
     console.print(f"Report, figures and raw results: {folder}/", highlight=False)

@@ -20,7 +20,16 @@ import numpy as np
 from jaxtyping import Float
 
 import leed_jax as leed
-from leed_jax import episodes, execution, files, instructions, random_plans, scenarios, summary
+from leed_jax import (
+    compilation,
+    episodes,
+    execution,
+    files,
+    instructions,
+    random_plans,
+    scenarios,
+    summary,
+)
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.episodes import Episodes
 from leed_jax.instructions import Plan
@@ -214,8 +223,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--names", nargs="*", help="default: all that can be made here")
     parser.add_argument("--episodes", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--compilation-cache", metavar="PATH|off", help="default: the user's")
     parser.add_argument("--no-imitation", action="store_true", help="leave out what takes longest")
     options = parser.parse_args(arguments)
+    compilation.announce_cache(options.compilation_cache)
     known: dict[str, Any] = {"rows": {}}
     if options.json.exists():
         known = json.loads(options.json.read_text(encoding="utf-8"))

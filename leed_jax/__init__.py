@@ -28,8 +28,10 @@ from leed_jax.generation import (
     generate_plans,
 )
 from leed_jax.instructions import AgentPlan, Instruction, Plan, Vocabulary
+from leed_jax.optimization.devices import initialize_processes
 from leed_jax.optimization.losses import METHODS, Method, Term
 from leed_jax.optimization.results import Evaluation, TrainResult, evaluate
+from leed_jax.optimization.sweeps import SweepResult, sweep
 from leed_jax.optimization.trainer import make_train
 from leed_jax.optimization.training import train
 from leed_jax.rendering import render
@@ -60,6 +62,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Scenario",
+    "SweepResult",
     "Term",
     "TimeStep",
     "TrainConfig",
@@ -73,6 +76,7 @@ __all__ = [
     "generate_demonstrations",
     "generate_plans",
     "generic_scenario",
+    "initialize_processes",
     "load_demonstrations",
     "load_result",
     "make",
@@ -82,5 +86,6 @@ __all__ = [
     "names",
     "render",
     "save_result",
+    "sweep",
     "train",
 ]

@@ -9,7 +9,8 @@ import datetime
 import json
 import re
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +24,14 @@ from leed_jax.demonstrations import Demonstrations
 from leed_jax.execution import make_expert
 from leed_jax.generation import GenerationConfig, generate_demonstrations
 from leed_jax.instructions import Plan
-from leed_jax.optimization import losses, training
+from leed_jax.optimization import devices, losses, training
 from leed_jax.optimization.results import TrainResult
 from leed_jax.scenarios import Scenario
 
 LISTS = ("methods", "train.network.hidden_sizes")
 """Options whose ``a=b,c`` spelling is a list."""
+FINISHED = b"finished"
+"""What the first of several processes says about a method that need not be trained again."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 
@@ -64,6 +67,18 @@ class RunConfig:
     configuration is the same, and refused otherwise."""
     progress: bool = True
     """Show progress on stderr."""
+    max_memory_mb: float | None = None
+    """MiB per device that training may take; seeds that do not fit together are trained in turn.
+    None: what the device or the system has left, less a tenth."""
+    devices: int | None = None
+    """Devices that train together; `train.shuffle_groups` must allow it. None: one, or with
+    `distributed` all of all hosts."""
+    distributed: bool = False
+    """This process is one of several that train together, started by SLURM, mpirun, Kubernetes or
+    on a TPU pod; the first of them writes the results."""
+    compilation_cache: str | None = None
+    """Folder for compiled programs, or off; None: $JAX_COMPILATION_CACHE_DIR, else
+    ~/.cache/leed_jax/compilation."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Training."""
     generation: GenerationConfig = field(default_factory=GenerationConfig)
@@ -107,16 +122,25 @@ def parse(arguments: Sequence[str] | None = None) -> RunConfig:
 def run(config: RunConfig) -> Path:
     """Carries out a run; returns its results folder.
 
+    Processes behind the first train along and write nothing; they get the folder of all results.
+
     Raises:
       FileExistsError: the folder holds a run with another configuration.
       ValueError, GenerationError: what was asked for cannot be done; the message says why.
     """
-    scenario = scenarios.make(config.scenario, **_options(config))
+    if config.distributed:
+        devices.initialize_processes()
+    scenario = scenarios.make(
+        config.scenario, **scenario_options(config.num_agents, config.options)
+    )
     for method in config.methods:
         losses.resolve(method, config.train)
+    if not devices.first_process():
+        return _follow(config, scenario)
     # A folder that is refused is refused before a model is asked, and made only once it answered.
     folder, described = _folder(config)
     demos = _demonstrations(config, scenario, folder, described)
+    devices.share((folder / "demonstrations.npz").read_bytes())
     plan = rendering.plan_of(demos) if config.plans == "relational" else None
     summary = summaries.head(scenario, demos)
     _drop_unfinished(folder)
@@ -132,8 +156,8 @@ def run(config: RunConfig) -> Path:
 # ------------------------------------------------------------------------------ its steps
 
 
-def _options(config: RunConfig) -> dict[str, Any]:
-    """Of the scenario; what reads as JSON, such as a number, is what it says."""
+def scenario_options(num_agents: int | None, options: Mapping[str, str]) -> dict[str, Any]:
+    """Keyword arguments of `scenarios.make`; what reads as JSON, e.g. a number, is what it says."""
 
     def read(value: str) -> Any:
         try:
@@ -141,8 +165,8 @@ def _options(config: RunConfig) -> dict[str, Any]:
         except json.JSONDecodeError:
             return value
 
-    options = {name: read(value) for name, value in config.options.items()}
-    return options if config.num_agents is None else {"num_agents": config.num_agents, **options}
+    values = {name: read(value) for name, value in options.items()}
+    return values if num_agents is None else {"num_agents": num_agents, **values}
 
 
 def _demonstrations(
@@ -182,22 +206,49 @@ def _train(
 ) -> TrainResult:
     """Trains a method, or loads it where an earlier call finished it."""
     path = folder / "checkpoints" / method
-    if path.with_suffix(".json").exists():
+    finished = path.with_suffix(".json").exists()
+    devices.share(FINISHED if finished else b"to be trained")
+    if finished:
         return checkpoint.load_result(path)
-    expert = None if plan is None else make_expert(scenario, plan)
     with loggers.MetricsWriter(folder / "metrics.jsonl") as metrics:
-        result = training.train(
-            scenario,
-            demos,
-            config.train,
-            method=method,
-            seeds=config.seeds,
-            expert=expert,
-            metrics=metrics,
-            progress=config.progress,
-        )
+        result = _trained(config, scenario, method, demos, plan, metrics)
     checkpoint.save_result(result, path)
     return result
+
+
+def _trained(
+    config: RunConfig,
+    scenario: Scenario,
+    method: str,
+    demos: Demonstrations,
+    plan: Plan | None,
+    metrics: loggers.MetricsWriter | None,
+) -> TrainResult:
+    return training.train(
+        scenario,
+        demos,
+        config.train,
+        method=method,
+        seeds=config.seeds,
+        expert=None if plan is None else make_expert(scenario, plan),
+        metrics=metrics,
+        progress=config.progress,
+        max_memory_mb=config.max_memory_mb,
+        devices=config.devices,
+    )
+
+
+def _follow(config: RunConfig, scenario: Scenario) -> Path:
+    """What all processes but the first do: train what it trains, and write nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "demonstrations.npz")
+        path.write_bytes(devices.share(None))
+        demos = demonstrations.load(path)
+    plan = rendering.plan_of(demos) if config.plans == "relational" else None
+    for method in config.methods:
+        if devices.share(None) != FINISHED:
+            _trained(config, scenario, method, demos, plan, None)
+    return config.results
 
 
 def _drop_unfinished(folder: Path) -> None:
@@ -239,7 +290,8 @@ def _folder(config: RunConfig) -> tuple[Path, dict[str, Any]]:
     path = folder / "config.json"
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
-        ignored = ("progress", "results", "name")
+        ignored = ("progress", "results", "name", "max_memory_mb", "compilation_cache")
+        ignored += ("devices", "distributed")
         differing = [
             key
             for key, value in described["config"].items()

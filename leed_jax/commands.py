@@ -94,11 +94,13 @@ _DEFAULT = f"default: ${fetch.FOLDER_VARIABLE}, else ~/.cache/leed_jax/tntp"
 
 def _run(arguments: list[str]) -> int:
     """A run as ``python -m experiments.run`` does it, without the report."""
-    from leed_jax import cli
+    from leed_jax import cli, compilation
     from leed_jax.generation import GenerationError
 
     try:
-        print(cli.run(cli.parse(arguments)))
+        config = cli.parse(arguments)
+        compilation.announce_cache(config.compilation_cache)
+        print(cli.run(config))
     except (GenerationError, ValueError, TypeError, OSError) as error:
         return _failed(error)
     return 0

@@ -91,6 +91,14 @@ class TrainConfig:
     """Passes over a rollout."""
     num_minibatches: int = 16
     """Gradient steps per pass."""
+    shuffle_groups: int = 1
+    """Groups of environments, as many rows of each of which make a minibatch, drawn within the
+    group. The devices that share the environments must divide it; the same number draws the same
+    batches on any of its divisors of devices."""
+    shuffle_block: int = 1
+    """Rows that stay together when minibatches are drawn: neighbouring environments in one step.
+    1 draws every row by itself; larger blocks are sorted faster. Of no meaning to recurrent
+    networks, whose minibatches are whole environments."""
     learning_rate: float = 3e-3
     """Of Adam, at the start."""
     anneal_learning_rate: bool = True
@@ -108,6 +116,11 @@ class TrainConfig:
     max_grad_norm: float = 0.5
     """Global gradient norm of one agent's parameters is clipped here, per agent (once, if all
     agents share theirs)."""
+    parameter_sharing: Literal["none", "groups", "all"] = "none"
+    """Who has an actor and a critic in common: nobody, `parameter_groups` equal groups of
+    neighbours in the list of agents, or all."""
+    parameter_groups: int = 1
+    """Groups of agents, for `parameter_sharing` by groups; a divisor of the number of agents."""
     normalize_advantages: bool = True
     """Per agent and minibatch, to zero mean and unit deviation."""
     eval_every_steps: int = 25_000
@@ -122,13 +135,31 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("total_steps", "num_envs", "rollout_steps", "num_epochs", "num_minibatches"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+        _require(self.parameter_groups > 0, "parameter_groups", self.parameter_groups, "positive")
         for name in ("eval_every_steps", "eval_episodes", "learning_rate", "max_grad_norm"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
         for name in ("gamma", "gae_lambda"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         _require(self.clip_epsilon > 0, "clip_epsilon", self.clip_epsilon, "positive")
-        divided = self.num_envs if self.network.recurrent else self.steps_per_update
+        groups = self.shuffle_groups
+        _require(
+            groups > 0 and self.num_envs % groups == 0,
+            "shuffle_groups",
+            groups,
+            f"a divisor of num_envs = {self.num_envs}",
+        )
+        block = 1 if self.network.recurrent else self.shuffle_block
+        each = self.num_envs // groups
+        _require(
+            self.shuffle_block > 0 and each % block == 0,
+            "shuffle_block",
+            self.shuffle_block,
+            f"a divisor of num_envs / shuffle_groups = {each}",
+        )
+        divided = (each if self.network.recurrent else each * self.rollout_steps) // block
         what = "num_envs" if self.network.recurrent else "num_envs * rollout_steps"
+        what += " / shuffle_groups" if groups > 1 else ""
+        what += " / shuffle_block" if block > 1 else ""
         _require(
             divided % self.num_minibatches == 0,
             "num_minibatches",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import leed_jax.road
-from leed_jax import cli, commands
+from leed_jax import cli, commands, compilation
 from leed_jax.generation import GenerationError
 from leed_jax.road import fetch, shipped
 from leed_jax.road.fleets import Fleet
@@ -54,6 +54,21 @@ def test_a_wrong_word_is_answered_with_the_right_ones(capsys):
 
 
 # ------------------------------------------------------------------------------ run
+
+
+@pytest.fixture(autouse=True)
+def cached(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Where programs are to be kept; here the settings of the test session stay."""
+    folders: list[str | None] = []
+    monkeypatch.setattr(compilation, "announce_cache", folders.append)
+    return folders
+
+
+def test_run_keeps_compiled_programs_where_it_is_told(cached, monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "run", lambda config: tmp_path)
+    commands.main(["run"])
+    commands.main(["run", "--compilation-cache", "off"])
+    assert cached == [None, "off"]
 
 
 def test_run_passes_the_rest_on(monkeypatch, capsys, tmp_path):

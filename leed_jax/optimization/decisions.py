@@ -96,7 +96,7 @@ def collect(
         kept = row.decision | last_observation
         values = Rows(*(getattr(row, name) for name in Rows._fields))
         slot = jnp.where(kept, count, room + 1)
-        steps = (row.reward, row.terminated, slot, row.decision.sum(), finished)
+        steps = (row.reward, row.terminated, slot, row.decision.sum(-1), finished)
         return (after, write(rows, slot, values), count + kept.astype(jnp.int32)), steps
 
     count = jnp.zeros((num_envs, num_agents), jnp.int32)
@@ -115,7 +115,7 @@ def collect(
     decided = decided.sum()
     dropped = (decided - rows.decision[:-1].sum()) / jnp.maximum(decided, 1)
     found = Decisions(rows, reward, discount, dropped)
-    return last.situation, found, jax.tree.map(lambda leaf: leaf.sum(0), finished)
+    return last.situation, found, finished.total()
 
 
 def _empty(situation: Situation, action: Any, size: int) -> Rows:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from leed_jax.config import TrainConfig
-from leed_jax.optimization import decisions, losses, networks, returns, rollout
+from leed_jax.optimization import decisions, devices, losses, networks, returns, rollout
 from leed_jax.types import ArrayEnv, Expert
 
 
@@ -46,11 +46,11 @@ def gather(
         env, actor, critic, config, params, before, key, expert
     )
     if not config.network.recurrent:
-
-        def flatten(leaf: Array) -> Array:
-            return leaf.reshape((1, -1, *leaf.shape[2:]))
-
-        material = jax.tree.map(flatten, material._replace(carries=None))
+        # Group by group: what a device has of the environments stays with it.
+        material = jax.tree.map(
+            lambda leaf: devices.merge(leaf, config.shuffle_groups)[None],
+            material._replace(carries=None),
+        )
     count = finished.count.astype(jnp.float32)
     metrics["finished"] = count
     metrics["train_return"] = finished.team_return / jnp.maximum(count, 1)

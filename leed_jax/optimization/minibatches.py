@@ -4,17 +4,18 @@ Everything is time first. Rows of a feed-forward network form one time step, ``[
 recurrent network gets whole sequences of environments and whole episodes, ``[T B N ...]``.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, Shaped
 
 from leed_jax import demonstrations
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations, Rows
-from leed_jax.optimization import decisions, losses, networks
+from leed_jax.optimization import decisions, devices, losses, networks
 from leed_jax.optimization.experience import Material
 from leed_jax.types import EnvSpec
 
@@ -47,10 +48,12 @@ def population(config: TrainConfig, spec: EnvSpec) -> int:
     if not decisions.used(config, spec):
         return config.steps_per_update
     size = decisions.capacity(config, spec) * config.num_envs
-    if size < config.num_minibatches:
+    most = size // config.shuffle_groups // config.shuffle_block
+    if most < config.num_minibatches:
         raise ValueError(
-            f"num_minibatches must be at most {size}, the rows that decision_share = "
-            f"{spec.decision_share} leaves of an update, got {config.num_minibatches}"
+            f"num_minibatches must be at most {most}, the rows that decision_share = "
+            f"{spec.decision_share} leaves of an update in each of {config.shuffle_groups} "
+            f"shuffle_groups, in blocks of {config.shuffle_block}, got {config.num_minibatches}"
         )
     return size
 
@@ -58,23 +61,54 @@ def population(config: TrainConfig, spec: EnvSpec) -> int:
 def shuffled(key: Key[Array, ""], config: TrainConfig, size: int) -> Int[Array, "G B"]:
     """Indices of rows (of environments, for a recurrent network) for every gradient step.
 
-    One permutation per epoch, the same for all agents: their rows lie side by side in memory.
-    Where ``size`` is no multiple of the minibatches, an epoch leaves out a few rows, other ones
-    each time.
+    With several groups of environments: indices within its group, of one group behind the other.
+    One permutation per epoch (and group), the same for all agents: their rows lie side by side in
+    memory. Rows of a block stay together, so that so many fewer numbers are sorted. Where ``size``
+    is no multiple of the minibatches, an epoch leaves out a few rows, other ones each time.
     """
     keys = jax.random.split(key, config.num_epochs)
+    groups = config.shuffle_groups
+    if groups > 1:
+        keys = jax.vmap(lambda key: jax.random.split(key, groups))(keys).reshape(-1)
+    block = 1 if config.network.recurrent else config.shuffle_block
+    size = size // groups // block
     orders = jax.vmap(lambda key: jax.random.permutation(key, size))(keys)
     orders = orders[:, : size - size % config.num_minibatches]
+    orders = orders.reshape(config.num_epochs, groups, config.num_minibatches, -1)
+    orders = jnp.swapaxes(orders, 1, 2)
+    if block > 1:
+        orders = orders[..., None] * block + jnp.arange(block)
     return orders.reshape(config.num_epochs * config.num_minibatches, -1)
 
 
-def take(material: Material, index: Int[Array, "B"]) -> Material:
-    """The rows (environments, for a recurrent network) of one minibatch."""
+def take(material: Material, index: Int[Array, "B"], groups: int = 1) -> Material:
+    """The rows (environments, for a recurrent network) of one minibatch, see `shuffled`."""
     carries = material.carries
+    pick = functools.partial(_pick, index=index.reshape(groups, -1))
     if carries is not None:
-        carries = jax.tree.map(lambda leaf: leaf[index], carries)
-    rows = jax.tree.map(lambda leaf: leaf[:, index], material._replace(carries=None))
-    return rows._replace(carries=carries)
+        carries = jax.tree.map(lambda leaf: pick(leaf[None])[0], carries)
+    rows = jax.tree.map(pick, material._replace(carries=None))
+    return devices.divide(rows, 1)._replace(carries=carries)
+
+
+def _pick(leaf: Shaped[Array, "T M *r"], index: Int[Array, "G B"]) -> Shaped[Array, "T G*B *r"]:
+    if len(index) == 1:
+        return leaf[:, index[0]]
+    # Not by one gather from all groups: every device would need the rows of the others.
+    taken = jax.vmap(lambda part, index: part[:, index], (1, 0), 1)
+    return _merged(taken(_split(leaf, 1, len(index)), index), 1)
+
+
+def _split(leaf: Array, axis: int, groups: int) -> Array:
+    """An axis of ``groups`` in front of the given one, which is so much shorter."""
+    shape = leaf.shape
+    return leaf.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+
+
+def _merged(leaf: Array, axis: int) -> Array:
+    """The given axis and the next one as one."""
+    shape = leaf.shape
+    return leaf.reshape(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
 
 
 def draw(key: Key[Array, ""], data: Data, config: TrainConfig) -> Rows | None:
@@ -83,10 +117,11 @@ def draw(key: Key[Array, ""], data: Data, config: TrainConfig) -> Rows | None:
     if config.expert.labels == "visited":
         return None
     if data.rows is not None:
-        return jax.tree.map(lambda leaf: leaf[None], demonstrations.sample(key, data.rows, size))
+        batch = jax.tree.map(lambda leaf: leaf[None], demonstrations.sample(key, data.rows, size))
+        return devices.divide(batch, 1)
     assert data.episodes is not None  # one of the two is there, see `data`
     batch = demonstrations.sample(key, data.episodes, size)
-    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), batch)
+    return devices.divide(jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), batch), 1)
 
 
 def loss(
@@ -106,7 +141,7 @@ def loss(
     learns = jnp.zeros(num_agents, bool)
     rows = expert_rows = None
     parts = [part for part in (batch, guide) if part is not None]
-    outputs = _outputs(actor, params["actor"], parts)
+    outputs = _outputs(actor, params["actor"], parts, config.shuffle_groups)
     if batch is not None:
         carry = critic.carry(batch.start.shape[1])
         carry = carry if batch.carries is None else batch.carries["critic"]
@@ -133,7 +168,7 @@ def loss(
 
 
 def _outputs(
-    actor: networks.Network, params: networks.Params, parts: list[Material | Rows]
+    actor: networks.Network, params: networks.Params, parts: list[Material | Rows], groups: int
 ) -> list[Float[Array, "T B N O"]]:
     """The actor's outputs for every part; rows of a feed-forward network in one batch."""
     inputs = []
@@ -145,19 +180,22 @@ def _outputs(
         else:
             start = jnp.zeros(part.action_mask.shape[:2], bool)
             inputs.append((actor.carry(size), part.observation, start))
-    if all(observation.shape[0] == 1 for _, observation, _ in inputs):
+    sizes = [carry.shape[0] // groups for carry, _, _ in inputs]
+    rows_only = all(observation.shape[0] == 1 for _, observation, _ in inputs)
+    if rows_only and all(carry.shape[0] % groups == 0 for carry, _, _ in inputs):
+
+        def join(axis: int, *leaves: Array) -> Array:
+            """Within every group, so that a device joins what it has."""
+            grouped = [_split(leaf, axis, groups) for leaf in leaves]
+            return _merged(jnp.concatenate(grouped, axis + 1), axis)
+
         carries, observations, starts = zip(*inputs, strict=True)
-        sizes = [carry.shape[0] for carry in carries]
-        joined = actor.apply(
-            params,
-            jnp.concatenate(carries),
-            jnp.concatenate(observations, 1),
-            jnp.concatenate(starts, 1),
-        )[0]
-        return jnp.split(joined, list(np.cumsum(sizes[:-1])), axis=1)
+        joined = actor.apply(params, join(0, *carries), join(1, *observations), join(1, *starts))[0]
+        split = jnp.split(_split(joined, 1, groups), list(np.cumsum(sizes[:-1])), axis=2)
+        return [_merged(part, 1) for part in split]
     return [actor.apply(params, *each)[0] for each in inputs]
 
 
 def _by_agent(leaf: Array) -> Array:
     """[T B N ...] -> [N T*B ...]."""
-    return jnp.moveaxis(leaf.reshape((-1, *leaf.shape[2:])), 1, 0)
+    return jnp.moveaxis(devices.merge(leaf), 1, 0)

@@ -1,4 +1,4 @@
-"""Actors and critics of all agents: parameters with a leading axis N, or 1 where they are shared.
+"""Actors and critics of all agents: parameters with a leading axis N, or fewer that are shared.
 
 Networks take sequences ``[T, B, D]`` with a flag where an episode starts. A feed-forward network
 ignores the order, so a batch of single rows is a sequence of length one, and the trainer has one
@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from leed_jax.config import NetworkConfig
-from leed_jax.optimization import distributions
+from leed_jax.optimization import devices, distributions
 from leed_jax.types import EnvSpec
 
 Params = Any
-"""Parameters, a pytree whose leaves have the leading axis N; of size 1, they serve all agents."""
+"""Parameters, a pytree whose leaves have the leading axis N; of size N / g, each serves g
+neighbours among the agents, of size 1 all of them."""
 
 ACTOR_HEAD_SCALE, CRITIC_HEAD_SCALE = 0.01, 1.0
 """Gains of the last layers: a nearly uniform first policy (Andrychowicz et al. 2021, 2006.05990,
@@ -90,16 +91,25 @@ class _Body(nn.Module):
         def dense(width: int, name: str, scale: float = np.sqrt(2)) -> nn.Dense:
             return nn.Dense(width, kernel_init=orthogonal(scale), name=name)
 
+        # Rows in one axis: XLA's CPU backend is slow at products of more than one batch axis.
+        steps = observation.shape[0]
+        observation = devices.merge(observation)
         if self.grid is not None:
-            observation = observation.reshape(*observation.shape[:-1], *self.grid)
+            observation = observation.reshape(-1, *self.grid)
             for index, width in enumerate(self.channels):
                 patches = _neighbourhoods(observation)
                 observation = self.activation(dense(width, f"convolution_{index}")(patches))
-            observation = observation.reshape(*observation.shape[:-3], -1)
+            observation = observation.reshape(observation.shape[0], -1)
         first, *rest = self.hidden_sizes
         hidden = self.activation(dense(first, "encoder")(observation))
         if self.recurrent:
-            carry, hidden = _scan_cell(nn.GRUCell(self.hidden_sizes[-1]), carry, hidden, start)
+            width = self.hidden_sizes[-1]
+            # What the gates take from the inputs is one product for all steps, not one in each.
+            inputs = devices.unmerge(nn.Dense(3 * width, name="gru_inputs")(hidden), steps)
+            kernel = self.param("gru_recurrent", _recurrent_kernel, (width, 3 * width))
+            bias = self.param("gru_bias", nn.initializers.zeros, (width,))
+            carry, hidden = gru(kernel, bias, carry, inputs, start)
+            hidden = devices.merge(hidden)
         for index, width in enumerate(rest):
             hidden = self.activation(dense(width, f"hidden_{index}")(hidden))
         outputs = dense(self.outputs, "head", self.head_scale)(hidden)
@@ -107,7 +117,7 @@ class _Body(nn.Module):
             first_value: Any = nn.initializers.constant(START_LOG_STD)
             log_std = self.param("log_std", first_value, (self.outputs,))
             outputs = jnp.concatenate([outputs, jnp.broadcast_to(log_std, outputs.shape)], -1)
-        return outputs, carry
+        return devices.unmerge(outputs, steps), carry
 
 
 def _neighbourhoods(grid: Float[Array, "*b H W C"]) -> Float[Array, "*b H W 9*C"]:
@@ -125,13 +135,37 @@ def _neighbourhoods(grid: Float[Array, "*b H W C"]) -> Float[Array, "*b H W 9*C"
     )
 
 
-def _scan_cell(cell: nn.GRUCell, carry: Array, inputs: Array, start: Array) -> tuple[Array, Array]:
-    def step(cell: nn.GRUCell, carry: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
-        inputs, start = row
-        return cell(jnp.where(start[:, None], 0.0, carry), inputs)
+def _recurrent_kernel(key: Key[Array, ""], shape: tuple[int, int]) -> Float[Array, "H 3*H"]:
+    """An orthogonal matrix for each gate, side by side."""
+    square = (shape[0], shape[0])
+    return jnp.concatenate([orthogonal(1.0)(key, square) for key in jax.random.split(key, 3)], 1)
 
-    scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False})
-    return scan(cell, carry, (inputs, start))
+
+def gru(
+    kernel: Float[Array, "H 3*H"],
+    bias: Float[Array, "H"],
+    carry: Float[Array, "B H"],
+    inputs: Float[Array, "T B 3*H"],
+    start: Bool[Array, "T B"],
+) -> tuple[Float[Array, "B H"], Float[Array, "T B H"]]:
+    """A gated recurrent unit (Cho et al. 2014, 1406.1078; the candidate as in cuDNN and flax).
+
+    r, z = sigmoid(x_r + h W_r), sigmoid(x_z + h W_z)
+    n    = tanh(x_n + r (h W_n + b))
+    h'   = (1 - z) n + z h
+    """
+
+    def step(hidden: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+        inputs, start = row
+        hidden = jnp.where(start[:, None], 0.0, hidden)
+        x_r, x_z, x_n = jnp.split(inputs, 3, -1)
+        h_r, h_z, h_n = jnp.split(hidden @ kernel, 3, -1)
+        reset, update = nn.sigmoid(x_r + h_r), nn.sigmoid(x_z + h_z)
+        candidate = jnp.tanh(x_n + reset * (h_n + bias))
+        hidden = (1.0 - update) * candidate + update * hidden
+        return hidden, hidden
+
+    return jax.lax.scan(step, carry, (inputs, start))
 
 
 def make(
@@ -140,13 +174,14 @@ def make(
     outputs: int,
     head_scale: float,
     *,
-    shared: bool = False,
+    sets: int | None = None,
     gaussian: bool = False,
 ) -> Network:
     """A network of ``outputs`` numbers per agent (actions for an actor, one for a critic).
 
-    ``shared`` makes one for all agents, whose observations must be of one size. Only `init` depends
-    on it: `apply` sees by the parameters whom they serve.
+    ``sets`` of parameters (a divisor of N; None: N) serve as many equal groups of neighbours among
+    the agents, whose observations must be of one size. Only `init` depends on it: `apply` sees by
+    the parameters whom they serve.
 
     Raises:
       ValueError: convolutions are wanted, and observations are no grids.
@@ -171,7 +206,7 @@ def make(
 
     def init(key: Key[Array, ""]) -> Params:
         # Fan-in is each agent's own observation size; the rows of padded features are zero.
-        sizes = np.array(spec.observation_sizes[:1] if shared else spec.observation_sizes)
+        sizes = np.array(spec.observation_sizes[:: spec.num_agents // (sets or spec.num_agents)])
         keys = jax.random.split(key, len(sizes))
         groups, order = [], []
         for size in np.unique(sizes):
@@ -187,13 +222,18 @@ def make(
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[back], *groups)
 
     def apply(params: Params, carry: Array, observation: Array, start: Array) -> Any:
-        own = jax.tree.leaves(params)[0].shape[0] == spec.num_agents
-        if not own:
-            params = jax.tree.map(lambda leaf: leaf[0], params)
-        over_agents = jax.vmap(
-            body.apply, in_axes=(0 if own else None, 1, 2, None), out_axes=(2, 1)
-        )
-        return over_agents(params, carry, observation, start)
+        # Agents first, before the first layer and not somewhere behind it: XLA's CPU backend
+        # multiplies [N R D] by [N D H] nearly twice as fast as [R N D].
+        carry, observation = jnp.moveaxis(carry, 1, 0), jnp.moveaxis(observation, 2, 0)
+        each = spec.num_agents // jax.tree.leaves(params)[0].shape[0]
+        if each > 1:  # agents with the same parameters are rows of one batch
+            carry, observation = _as_rows(carry, each, 1), _as_rows(observation, each, 2)
+            start = jnp.repeat(start, each, 1)
+        over_sets: Any = jax.vmap(body.apply, (0, 0, 0, None))
+        outputs, carry = over_sets(params, carry, observation, start)
+        if each > 1:
+            outputs, carry = _as_agents(outputs, each, 2), _as_agents(carry, each, 1)
+        return jnp.moveaxis(outputs, 0, 2), jnp.moveaxis(carry, 0, 1)
 
     def carry(batch: int) -> Array:
         return jnp.zeros((batch, spec.num_agents, width))
@@ -201,7 +241,26 @@ def make(
     return Network(init, carry, apply, distributions.of(spec))
 
 
-def make_actor(config: NetworkConfig, spec: EnvSpec, *, shared: bool = False) -> Network:
+def _as_rows(leaf: Array, each: int, axis: int) -> Array:
+    """[N ... B ...] -> [N/g ... B*g ...], for B on an axis behind the first.
+
+    Agents inside, so that what a device has of B stays together.
+    """
+    agents, *shape = leaf.shape
+    grouped = jnp.moveaxis(leaf.reshape(agents // each, each, *shape), 1, axis + 1)
+    shape[axis - 1] *= each
+    return grouped.reshape(agents // each, *shape)
+
+
+def _as_agents(leaf: Array, each: int, axis: int) -> Array:
+    """The way back from `_as_rows`."""
+    sets, *shape = leaf.shape
+    shape[axis - 1] //= each
+    grouped = leaf.reshape(sets, *shape[:axis], each, *shape[axis:])
+    return jnp.moveaxis(grouped, axis + 1, 1).reshape(sets * each, *shape)
+
+
+def make_actor(config: NetworkConfig, spec: EnvSpec, *, sets: int | None = None) -> Network:
     """Observation -> what `Network.distribution` makes a policy of.
 
     Logits of the actions, before masking; of continuous actions, means and log deviations.
@@ -211,11 +270,11 @@ def make_actor(config: NetworkConfig, spec: EnvSpec, *, shared: bool = False) ->
         spec,
         spec.num_actions,
         ACTOR_HEAD_SCALE,
-        shared=shared,
+        sets=sets,
         gaussian=spec.continuous,
     )
 
 
-def make_critic(config: NetworkConfig, spec: EnvSpec, *, shared: bool = False) -> Network:
+def make_critic(config: NetworkConfig, spec: EnvSpec, *, sets: int | None = None) -> Network:
     """Observation -> value, a last axis of size one."""
-    return make(config, spec, 1, CRITIC_HEAD_SCALE, shared=shared)
+    return make(config, spec, 1, CRITIC_HEAD_SCALE, sets=sets)

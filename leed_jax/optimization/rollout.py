@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from leed_jax.optimization import networks
+from leed_jax.optimization import devices, networks
 from leed_jax.types import Action, ArrayEnv, Expert, State, TimeStep
 
 
@@ -60,11 +60,18 @@ class Situation(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """Episodes that ended during a rollout."""
+    """Episodes that ended during a rollout; of a single step, per environment."""
 
-    count: Int[Array, ""]
-    team_return: Float[Array, ""]
+    count: Int[Array, "*b"]
+    team_return: Float[Array, "*b"]
     """Their sum."""
+
+    def total(self) -> "Finished":
+        """Over steps and environments.
+
+        Behind the loop over steps: inside of it devices would wait for each other in every step.
+        """
+        return Finished(self.count.sum(), self.team_return.sum())
 
 
 def begin(
@@ -102,6 +109,10 @@ def _choose(condition: Bool[Array, "E"], if_true: Any, if_false: Any) -> Any:
     return jax.tree.map(pick, if_true, if_false)
 
 
+def _row(tree: Any, index: Int[Array, ""]) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
 class Progress(NamedTuple):
     """What the loop over steps carries."""
 
@@ -132,7 +143,7 @@ def collect(
     """``steps`` steps of every environment with the sampled policy."""
     loop = stepper(env, actor, params, situation, key, steps=steps, expert=expert)
     last, (rows, finished) = jax.lax.scan(loop.step, loop.start, loop.keys)
-    return last.situation, rows, jax.tree.map(lambda leaf: leaf.sum(0), finished)
+    return last.situation, rows, finished.total()
 
 
 def stepper(
@@ -148,9 +159,9 @@ def stepper(
     """The loop that `collect` runs; draws its pool of resets."""
     num_envs = situation.over.shape[0]
     key, pool_key = jax.random.split(key)
-    pool_keys = jax.random.split(pool_key, pool_size(env, num_envs, steps))
-    pool = jax.vmap(env.reset)(pool_keys)
-    places = jnp.arange(num_envs)
+    each = pool_size(env, num_envs, steps) // num_envs
+    pool_keys = jax.random.split(pool_key, (each, num_envs))
+    pool = jax.vmap(jax.vmap(env.reset))(devices.divide(pool_keys, 1))
 
     def step(progress: Progress, key: Key[Array, ""]) -> Any:
         now, resets = progress
@@ -165,8 +176,8 @@ def stepper(
         decision = observed.decision & ~now.over[:, None]
         label, labelled, memory = _label(expert, now, decision, action)
 
-        index = (places + num_envs * resets) % len(pool_keys)
-        fresh = jax.tree.map(lambda leaf: leaf[index], pool)
+        # An environment has its own column of the pool, so that a device needs no other's resets.
+        fresh = jax.vmap(_row, (1, 0))(pool, resets % each)
         state, time_step = _choose(now.over, fresh, stepped)
         if expert is not None:
             memory = _choose(now.over, jax.vmap(expert.init)(state), memory)
@@ -186,7 +197,7 @@ def stepper(
         )
         over = jax.vmap(lambda time_step: time_step.over)(time_step) & ~now.over
         total = now.team_return + reward.sum(-1)
-        finished = Finished(over.sum(), jnp.where(over, total, 0.0).sum())
+        finished = Finished(over.astype(jnp.int32), jnp.where(over, total, 0.0))
         after = now._replace(
             state=state,
             time_step=time_step,

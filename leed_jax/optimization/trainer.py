@@ -16,6 +16,7 @@ from leed_jax import demonstrations
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.optimization import experience, losses, minibatches, networks, rollout, schedules
+from leed_jax.optimization.experience import Material
 from leed_jax.optimization.minibatches import Data
 from leed_jax.types import ArrayEnv, EnvSpec, Expert, HasArrayEnv
 
@@ -49,6 +50,11 @@ class Trainer(NamedTuple):
 
     init: Callable[[Key[Array, ""]], TrainState]
     update: Callable[[TrainState, Data], tuple[TrainState, dict[str, Array]]]
+    """`collect`, then `learn`: state, demonstrations -> state, metrics."""
+    collect: Callable[[TrainState], tuple[TrainState, Material | None, dict[str, Array]]]
+    """A rollout, ready for minibatches; None for methods that do without."""
+    learn: Callable[[TrainState, Data, Material | None], tuple[TrainState, dict[str, Array]]]
+    """All gradient steps on a rollout and the demonstrations."""
     actor: networks.Network
 
 
@@ -86,11 +92,12 @@ def make_trainer(
         sizes do not go together with the method or the configuration.
     """
     spec = env.spec
-    shared = method.parameter_sharing
-    check_spec(method, spec)
+    check_spec(method, config, spec)
+    sets = parameter_sets(method, config, spec)
+    each = spec.num_agents // sets
     num_rows = minibatches.population(config, spec)
-    actor = networks.make_actor(config.network, spec, shared=shared)
-    critic = networks.make_critic(config.network, spec, shared=shared)
+    actor = networks.make_actor(config.network, spec, sets=sets)
+    critic = networks.make_critic(config.network, spec, sets=sets)
     adam = optimiser(config)
     if method.uses_expert and config.expert.labels != "demonstrations":
         if expert is None:
@@ -115,46 +122,58 @@ def make_trainer(
             ),
         )
 
-    def update(state: TrainState, data: Data) -> tuple[TrainState, dict[str, Array]]:
-        key, rollout_key, shuffle_key = jax.random.split(state.key, 3)
+    def collect(state: TrainState) -> tuple[TrainState, Material | None, dict[str, Array]]:
+        if not method.uses_rollout:
+            return state, None, {}
+        _, rollout_key, _ = jax.random.split(state.key, 3)
+        situation, material, metrics = experience.gather(
+            env, actor, critic, config, state.params, state.situation, rollout_key, expert
+        )
+        return state._replace(situation=situation), material, metrics
+
+    def learn(
+        state: TrainState, data: Data, material: Material | None
+    ) -> tuple[TrainState, dict[str, Array]]:
+        key, _, shuffle_key = jax.random.split(state.key, 3)
         expert_key = jax.random.fold_in(state.key, EXPERT_STREAM)
         progress = state.update / config.num_updates
         weight = schedules.expert_weight(config.expert, state.hyper.expert_weight, progress)
         rate = state.hyper.learning_rate
         if config.anneal_learning_rate:
             rate = rate * (1.0 - progress)
-        metrics = {"expert_weight": weight}
-        situation, material = state.situation, None
-        if method.uses_rollout:
-            situation, material, of_rollout = experience.gather(
-                env, actor, critic, config, state.params, situation, rollout_key, expert
-            )
-            metrics |= of_rollout
 
         def step(carry: Any, keys: Any) -> tuple[Any, dict[str, Array]]:
             params, moments = carry
             index, expert_key = keys
-            batch = None if material is None else minibatches.take(material, index)
+            batch = None
+            if material is not None:
+                batch = minibatches.take(material, index, config.shuffle_groups)
             guide = minibatches.draw(expert_key, data, config) if method.uses_expert else None
             gradient, parts = jax.grad(total, has_aux=True)(params, batch, guide, weight)
             learns = parts.pop("learns")
-            learns = learns.any(keepdims=True) if shared else learns
+            learns = learns.reshape(sets, each).any(-1)
             return _apply(adam, params, moments, gradient, learns, rate), parts
 
         def total(params: Any, batch: Any, guide: Any, weight: Array) -> tuple[Array, Any]:
             loss, parts = minibatches.loss(
                 actor, critic, config, method, params, batch, guide, weight
             )
-            return loss.mean() if shared else loss.sum(), parts
+            # Agents that share parameters: the mean of their losses.
+            return loss.sum() / each, parts
 
         indices = minibatches.shuffled(shuffle_key, config, num_rows)
         keys = (indices, jax.random.split(expert_key, len(indices)))
         (params, moments), parts = jax.lax.scan(step, (state.params, state.optimiser), keys)
-        metrics |= {name: values.mean(0) for name, values in parts.items()}
-        new = TrainState(params, moments, situation, key, state.update + 1, state.hyper)
-        return new, metrics
+        metrics = {name: values.mean(0) for name, values in parts.items()}
+        new = state._replace(params=params, optimiser=moments, key=key, update=state.update + 1)
+        return new, {"expert_weight": weight, **metrics}
 
-    return Trainer(init, update, actor)
+    def update(state: TrainState, data: Data) -> tuple[TrainState, dict[str, Array]]:
+        state, material, of_rollout = collect(state)
+        state, metrics = learn(state, data, material)
+        return state, metrics | of_rollout
+
+    return Trainer(init, update, collect, learn, actor)
 
 
 def _apply(
@@ -215,18 +234,31 @@ def make_train(
     return Train(run, minibatches.data(demos if resolved.uses_expert else None, config))
 
 
-def check_spec(method: losses.Method, spec: EnvSpec) -> None:
+def parameter_sets(method: losses.Method, config: TrainConfig, spec: EnvSpec) -> int:
+    """How many actors (and critics) there are: one per agent, per group, or one for all."""
+    if method.parameter_sharing or config.parameter_sharing == "all":
+        return 1
+    return spec.num_agents if config.parameter_sharing == "none" else config.parameter_groups
+
+
+def check_spec(method: losses.Method, config: TrainConfig, spec: EnvSpec) -> None:
     """Raises ``ValueError`` where an environment's numbers do not allow what is to be done."""
     if not 0 < spec.decision_share <= 1:
         raise ValueError(f"decision_share must be in (0, 1], {spec.name} has {spec.decision_share}")
-    if method.parameter_sharing:
-        for name in ("observation_sizes", "action_sizes"):
-            sizes = getattr(spec, name)
-            if len(set(sizes)) > 1:
-                raise ValueError(
-                    f"method {method.name!r} shares parameters: {name} must be the same for all "
-                    f"agents, {spec.name} has {sizes}"
-                )
+    sets = parameter_sets(method, config, spec)
+    if spec.num_agents % sets:
+        raise ValueError(
+            f"parameter_groups must be a divisor of the {spec.num_agents} agents of {spec.name}, "
+            f"got {sets}"
+        )
+    each = spec.num_agents // sets
+    for name in ("observation_sizes", "action_sizes"):
+        sizes = getattr(spec, name)
+        if any(len(set(sizes[i : i + each])) > 1 for i in range(0, spec.num_agents, each)):
+            raise ValueError(
+                f"method {method.name!r} shares parameters: {name} must be the same for all "
+                f"agents that share, {spec.name} has {sizes}"
+            )
 
 
 def check_demonstrations(

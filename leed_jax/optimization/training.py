@@ -1,28 +1,22 @@
-"""The host's loop around the compiled training step: seeds, evaluations, metrics, timing."""
+"""Training: as many teams as fit into memory side by side, all of them in one compiled program."""
 
-import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
 
 from leed_jax import loggers
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
-from leed_jax.optimization import evaluation, losses, minibatches, trainer
-from leed_jax.optimization.minibatches import Data
+from leed_jax.optimization import devices as hardware
+from leed_jax.optimization import loop, losses, memory, minibatches, trainer
+from leed_jax.optimization.members import Member, Trained, joined, starts
 from leed_jax.optimization.results import TrainResult
-from leed_jax.optimization.trainer import Trainer, TrainState
 from leed_jax.types import ArrayEnv, Expert, HasArrayEnv
-
-EVALUATION_SEED = 0
-"""Of the evaluations during training; `results.evaluate` draws other starts."""
 
 
 def train(
@@ -35,8 +29,14 @@ def train(
     expert: Expert | None = None,
     metrics: loggers.MetricsWriter | None = None,
     progress: bool = False,
+    max_memory_mb: float | None = None,
+    devices: hardware.Devices = None,
 ) -> TrainResult:
     """Trains one team per seed, all of them in one compiled program.
+
+    Where they do not fit into memory together they are trained in several calls of one program.
+    Results are joined in order; `train_seconds` and the history's ``seconds`` are then sums over
+    the calls, while the lines that ``metrics`` gets come call by call with the call's own seconds.
 
     Args:
       scenario: a scenario, or any `ArrayEnv`.
@@ -46,169 +46,152 @@ def train(
       seeds: how many (0, 1, ...), or which.
       expert: labels visited states, where ``config.expert.labels`` asks for it.
       metrics: gets a line per seed and evaluation.
-      progress: shows a progress bar on stderr.
+      progress: shows what memory is needed and a progress bar on stderr.
+      max_memory_mb: MiB per device to keep within; by default what the device or the system has
+        left, less a tenth.
+      devices: how many, or which, share the work (`devices.mesh` says how); by default one, and
+        all that there are where several processes train together (`initialize_processes`). Their
+        number changes results by rounding alone; ``config.shuffle_groups`` must allow it.
 
     Raises:
-      ValueError: what is given does not fit together; the message names the field.
+      ValueError: what is given does not fit together, or one team does not fit into memory; the
+        message names the field.
     """
     config = config or TrainConfig()
-    env = scenario if isinstance(scenario, ArrayEnv) else scenario.env
-    resolved = losses.resolve(method, config)
-    trainer.check_demonstrations(resolved, config, demos, env)
-    run = trainer.make_trainer(env, config, resolved, expert)
+    members = [Member(s, config.learning_rate, config.expert.weight) for s in seeds_of(seeds)]
+    trained = train_members(
+        scenario,
+        demos,
+        config,
+        losses.resolve(method, config),
+        members,
+        expert=expert,
+        metrics=metrics,
+        progress=progress,
+        max_memory_mb=max_memory_mb,
+        devices=devices,
+    )
+    return trained.result(config, range(len(members)))
+
+
+def seeds_of(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Which seeds are meant: so many from 0 on, or those.
+
+    Raises:
+      ValueError: none at all.
+    """
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen:
         raise ValueError("seeds must be at least 1, or name at least one")
-    material = minibatches.data(demos if resolved.uses_expert else None, config)
+    return chosen
+
+
+def train_members(
+    scenario: HasArrayEnv | ArrayEnv,
+    demos: Demonstrations | None,
+    config: TrainConfig,
+    method: losses.Method,
+    members: Sequence[Member],
+    *,
+    expert: Expert | None = None,
+    metrics: loggers.MetricsWriter | None = None,
+    progress: bool = False,
+    max_memory_mb: float | None = None,
+    devices: hardware.Devices = None,
+) -> Trained:
+    """Trains all members with one compiled program, in as many calls as memory asks for.
+
+    Args:
+      scenario: as of `train`.
+      demos: as of `train`.
+      config: settings; its learning rate and expert weight are the members' own.
+      method: from `losses.resolve`.
+      members: at least one.
+      expert: as of `train`.
+      metrics: as of `train`.
+      progress: as of `train`.
+      max_memory_mb: as of `train`.
+      devices: as of `train`.
+
+    Raises:
+      ValueError: as of `train`.
+    """
+    env = scenario if isinstance(scenario, ArrayEnv) else scenario.env
+    trainer.check_demonstrations(method, config, demos, env)
+    run = trainer.make_trainer(env, config, method, expert)
+    material = minibatches.data(demos if method.uses_expert else None, config)
+    chosen = hardware.choose(devices)
+    here = hardware.local_count(chosen)
+    limit = hardware.smallest(memory.limit_bytes(max_memory_mb, num_devices=here))
+    if not hardware.first_process():
+        metrics, progress = None, False
     began = time.perf_counter()
-    state = jax.jit(jax.vmap(run.init))(jnp.stack([jax.random.key(seed) for seed in chosen]))
-    alive = jnp.ones(len(chosen), bool)
-    programs = _compile(env, run, config, state, alive, material)
-    loop = _Loop(config, resolved, chosen, programs, metrics, time.perf_counter() - began)
-    label = f"{resolved.name} on {env.spec.name}"
+    programs, plan = memory.fit(
+        lambda count: loop.compiled(
+            env, run, config, count, material, hardware.mesh(chosen, count, config)
+        ),
+        len(members),
+        limit,
+        shared=memory.size(material),
+        advice=memory.advice(config),
+    )
+    compile_seconds = time.perf_counter() - began
+    if progress:
+        print(plan, file=sys.stderr)
+    layout = hardware.layout(programs.mesh)
+    material = hardware.place(material, layout.everywhere)
+    named = len({member[1:] for member in members}) > 1
     planned = config.num_updates * config.steps_per_update
-    with loggers.TrainingProgress(label, planned, enabled=progress) as bar:
-        state = loop.run(state, alive, material, bar)
-    return TrainResult(
-        method=resolved.name,
-        config=config,
-        spec=env.spec,
-        seeds=chosen,
-        params=state.params,
-        history=loop.history,
-        env_steps=loop.env_steps(config.num_updates),
-        train_seconds=loop.seconds,
-        compile_seconds=loop.compile_seconds,
-        peak_memory_mb=peak_memory_mb(),
-        diverged=loop.diverged,
-    )
-
-
-@dataclass(frozen=True)
-class _Programs:
-    """What is compiled, once."""
-
-    advance: Callable[..., Any]
-    """(states, alive, data, number of updates) -> states, alive, mean metrics."""
-    evaluate: Callable[..., evaluation.Scores]
-
-
-def _compile(
-    env: ArrayEnv, run: Trainer, config: TrainConfig, state: Any, alive: Any, material: Data
-) -> _Programs:
-    _, shapes = jax.eval_shape(jax.vmap(run.update, (0, None)), state, material)
-
-    def one(state: TrainState, alive: Bool[Array, ""], data: Data) -> Any:
-        new, metrics = run.update(state, data)
-        finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((new.params, metrics))]
-        good = alive & jnp.stack(finite).all()
-        # A seed that diverged keeps its last finite state; the others go on.
-        kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
-        return kept, good, metrics
-
-    def advance(state: Any, alive: Any, data: Data, count: Int[Array, ""]) -> Any:
-        def body(_: Any, carry: Any) -> Any:
-            state, alive, sums = carry
-            state, alive, metrics = jax.vmap(one, (0, 0, None))(state, alive, data)
-            return state, alive, jax.tree.map(jnp.add, sums, metrics)
-
-        sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        state, alive, sums = jax.lax.fori_loop(0, count, body, (state, alive, sums))
-        return state, alive, jax.tree.map(lambda leaf: leaf / count, sums)
-
-    scored = env.scored
-    episodes = scored.scored_episodes(config.eval_episodes)
-    keys = evaluation.evaluation_keys(EVALUATION_SEED, episodes)
-
-    def evaluate(params: Any) -> evaluation.Scores:
-        return jax.vmap(lambda actor: evaluation.score(scored, run.actor, actor, keys))(params)
-
-    lowered = jax.jit(advance, donate_argnums=0).lower(state, alive, material, jnp.array(1))
-    return _Programs(
-        advance=lowered.compile(),
-        evaluate=jax.jit(evaluate).lower(state.params["actor"]).compile(),
-    )
-
-
-class _Loop:
-    """Chunks of updates between evaluations; keeps the books."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        method: losses.Method,
-        seeds: tuple[int, ...],
-        programs: _Programs,
-        metrics: loggers.MetricsWriter | None,
-        compile_seconds: float,
-    ) -> None:
-        self.config, self.method, self.seeds = config, method, seeds
-        self.programs, self.metrics = programs, metrics
-        self.compile_seconds = compile_seconds
-        self.seconds = 0.0
-        self.history: list[dict[str, Any]] = []
-        self.diverged: dict[int, int] = {}
-
-    def env_steps(self, updates: int) -> int:
-        """Steps that a seed took in so many updates; none where nothing is rolled out."""
-        return updates * self.config.steps_per_update if self.method.uses_rollout else 0
-
-    def run(self, state: Any, alive: Any, material: Data, bar: loggers.TrainingProgress) -> Any:
-        """All updates, with an evaluation before the first and after every chunk."""
-        done = 0
-        self._evaluate(state, done, {}, bar)
-        while done < self.config.num_updates:
-            count = min(self.config.updates_per_eval, self.config.num_updates - done)
+    label = f"{method.name} on {env.spec.name}"
+    loops, params = [], []
+    with loggers.TrainingProgress(label, planned * plan.calls, enabled=progress) as bar:
+        for first in range(0, len(members), plan.at_once):
+            part = tuple(members[first : first + plan.at_once])
             began = time.perf_counter()
-            state, alive, metrics = self.programs.advance(state, alive, material, jnp.array(count))
+            # Filled up to what the program was compiled for; what becomes of these is dropped.
+            filled = [*part, *[part[-1]] * (plan.at_once - len(part))]
+            state = programs.init(*hardware.place(starts(filled, env.spec), layout.members))
             jax.block_until_ready(state)
-            self.seconds += time.perf_counter() - began
-            done += count
-            for seed, good in zip(self.seeds, np.asarray(alive), strict=True):
-                if not good:
-                    self.diverged.setdefault(seed, done)
-            self._evaluate(state, done, jax.device_get(metrics), bar)
-        return state
-
-    def _evaluate(
-        self, state: Any, done: int, metrics: dict[str, Any], bar: loggers.TrainingProgress
-    ) -> None:
-        scores = jax.device_get(self.programs.evaluate(state.params["actor"]))
-        totals = scores.agent_return.sum(-1)
-        names = [term.name for term in self.method.terms]
-        for index, seed in enumerate(self.seeds):
-            line = {
-                "method": self.method.name,
-                "seed": seed,
-                "env_steps": self.env_steps(done),
-                "updates": done,
-                "seconds": self.seconds,
-                # Not a number once the seed has diverged: its team is an old one.
-                "team_return": float("nan") if seed in self.diverged else float(totals[index]),
-                "agent_return": scores.agent_return[index].tolist(),
-                "success": {name: float(v[index]) for name, v in scores.measures.items()},
-                "loss": {n: float(metrics[n][index].mean()) for n in names if n in metrics},
-            }
-            if "expert_weight" in metrics and self.method.uses_expert:
-                line["expert_weight"] = metrics["expert_weight"][index].tolist()
-            if "dropped_decisions" in metrics:
-                line["dropped_decisions"] = float(metrics["dropped_decisions"][index])
-            self.history.append(line)
-            if self.metrics is not None:
-                self.metrics.write(line)
-        rate = len(self.seeds) * self.env_steps(done) / max(self.seconds, 1e-9)
-        bar.update(
-            done * self.config.steps_per_update,
-            team_return=float(totals.mean()),
-            steps_per_second=rate if self.method.uses_rollout else None,
-        )
+            compile_seconds += time.perf_counter() - began
+            books = loop.Loop(
+                config,
+                method,
+                part,
+                programs,
+                metrics,
+                named=named,
+                offset=planned * len(loops),
+            )
+            alive = hardware.place(jnp.ones(plan.at_once, bool), layout.everywhere)
+            state = books.run(state, alive, material, bar)
+            loops.append(books)
+            teams = hardware.whole(state.params, programs.mesh)
+            params.append(teams if plan.calls == 1 else _kept(teams, len(part)))
+            # The next call needs the room.
+            del state, teams
+    return Trained(
+        method=method,
+        spec=env.spec,
+        members=tuple(members),
+        params=params[0] if len(params) == 1 else jax.tree.map(_concatenated, *params),
+        history=joined([each.history for each in loops], loops[0].evaluations),
+        diverged={
+            call * plan.at_once + index: update
+            for call, each in enumerate(loops)
+            for index, update in each.diverged.items()
+        },
+        env_steps=loops[0].env_steps(config.num_updates),
+        train_seconds=sum(each.seconds for each in loops),
+        compile_seconds=compile_seconds,
+        peak_memory_mb=memory.peak_mb(),
+        plan=plan,
+    )
 
 
-def peak_memory_mb() -> float:
-    """Largest memory in use so far: of the first device where it tells, else of the process."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    if "peak_bytes_in_use" in stats:
-        return stats["peak_bytes_in_use"] / 2**20
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+def _kept(params: Any, count: int) -> Any:
+    """The first so many members' parameters, on the host."""
+    return jax.tree.map(lambda leaf: leaf[:count], jax.device_get(params))
+
+
+def _concatenated(*parts: np.ndarray) -> np.ndarray:
+    return np.concatenate(parts)

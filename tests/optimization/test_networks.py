@@ -1,5 +1,6 @@
 """Networks of all agents over their actions, and schedules."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,7 +48,7 @@ def test_agents_do_not_share_parameters():
 
 def test_a_shared_network_says_what_equal_networks_of_every_agent_say():
     spec = SPEC._replace(observation_sizes=(5, 5, 5), action_sizes=(4, 4, 4))
-    actor = networks.make_actor(GRU, spec, shared=True)
+    actor = networks.make_actor(GRU, spec, sets=1)
     params = jax.jit(actor.init)(jax.random.key(0))
     assert {leaf.shape[0] for leaf in jax.tree.leaves(params)} == {1}
     copies = jax.tree.map(lambda leaf: jnp.repeat(leaf, 3, axis=0), params)
@@ -122,3 +123,37 @@ def test_the_spread_of_continuous_actions_depends_on_nothing_and_is_the_agents_o
     assert isinstance(policy, Gaussian)
     np.testing.assert_allclose(policy.log_std, networks.START_LOG_STD)
     assert params["params"]["log_std"].shape == (3, spec.num_actions)
+
+
+def test_groups_of_agents_share_what_equal_networks_say():
+    spec = EnvSpec("toy", tuple("abcdef"), (5,) * 6, (4,) * 6, 10)
+    actor = networks.make_actor(GRU, spec, sets=2)
+    params = jax.jit(actor.init)(jax.random.key(0))
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(params)} == {2}
+    copies = jax.tree.map(lambda leaf: jnp.repeat(leaf, 3, axis=0), params)
+    observation = jax.random.normal(jax.random.key(1), (4, 2, 6, 5))
+    carry = jax.random.normal(jax.random.key(2), (2, 6, 6))
+    inputs = carry, observation, jnp.zeros((4, 2), bool).at[2, 1].set(True)
+    apply = jax.jit(actor.apply)
+    for two, six in zip(apply(params, *inputs), apply(copies, *inputs), strict=True):
+        assert two.shape == six.shape
+        np.testing.assert_allclose(two, six, atol=1e-6)
+
+
+def test_the_recurrent_cell_is_that_of_flax():
+    width, keys = 6, jax.random.split(jax.random.key(0), 3)
+    cell = nn.GRUCell(width)
+    hidden, inputs = jax.random.normal(keys[0], (4, width)), jax.random.normal(keys[1], (4, 3))
+    theirs = jax.tree.map(
+        lambda leaf: leaf + 0.3, cell.init(keys[2], hidden, inputs)["params"]
+    )  # no bias stays zero
+    given = jnp.concatenate(
+        [inputs @ theirs[name]["kernel"] + theirs[name]["bias"] for name in ("ir", "iz", "in")], -1
+    )
+    kernel = jnp.concatenate([theirs[name]["kernel"] for name in ("hr", "hz", "hn")], -1)
+    after, rows = networks.gru(
+        kernel, theirs["hn"]["bias"], hidden, given[None], jnp.zeros((1, 4), bool)
+    )
+    expected, _ = cell.apply({"params": theirs}, hidden, inputs)
+    np.testing.assert_allclose(after, expected, atol=1e-6)
+    np.testing.assert_array_equal(rows[0], after)

@@ -177,7 +177,7 @@ def test_going_on_from_a_state_equals_never_having_stopped(scenario, demos):
 def test_agents_that_share_learn_from_the_mean_of_their_losses(scenario):
     config, env = CONFIG, scenario.env
     actor, critic = (
-        make(config.network, env.spec, shared=True)
+        make(config.network, env.spec, sets=1)
         for make in (networks.make_actor, networks.make_critic)
     )
 
@@ -226,12 +226,43 @@ def test_what_an_environment_does_not_allow_is_refused(scenario):
             trainer.make_trainer(unequal, CONFIG, shared)
 
 
+def test_sharing_is_a_setting_of_any_method(scenario, demos):
+    """All share by configuration as by method; a group of one agent shares with nobody."""
+    config = CONFIG.replace(parameter_sharing="all")
+    by_method = losses.METHODS["leed"]._replace(parameter_sharing=True)
+    one, _, _ = run(scenario.env, config, "leed", demos, 2)
+    other, _, _ = run(scenario.env, CONFIG, by_method, demos, 2)
+    assert jax.tree.leaves(one.params)[0].shape[0] == 1
+    chex.assert_trees_all_equal(one.params, other.params)
+    alone = CONFIG.replace(parameter_sharing="groups", parameter_groups=2)
+    each, _, _ = run(scenario.env, alone, "leed", demos, 2)
+    nobody, _, _ = run(scenario.env, CONFIG, "leed", demos, 2)
+    chex.assert_trees_all_equal(each.params, nobody.params)
+    odd = CONFIG.replace(parameter_sharing="groups", parameter_groups=3)
+    with pytest.raises(ValueError, match="parameter_groups must be a divisor of the 2 agents"):
+        run(scenario.env, odd, "leed", demos, 0)
+
+
 def test_an_epoch_takes_no_row_twice_and_leaves_out_less_than_a_row_per_minibatch():
     config = CONFIG.replace(num_minibatches=4)
     index = np.asarray(minibatches.shuffled(jax.random.key(0), config, 14))
     assert index.shape == (2 * 4, 3)
     for epoch in index.reshape(2, 12):
         assert len(set(epoch)) == 12 and epoch.min() >= 0 and epoch.max() < 14
+
+
+def test_blocks_of_rows_stay_together_and_are_drawn_like_rows():
+    config = CONFIG.replace(num_minibatches=4, shuffle_block=4)
+    index = np.asarray(minibatches.shuffled(jax.random.key(0), config, 64))
+    assert index.shape == (2 * 4, 16)
+    for epoch in index.reshape(2, 64):
+        assert sorted(epoch) == list(range(64))
+    blocks = index.reshape(2, 16, 4)
+    np.testing.assert_array_equal(blocks % 4, np.broadcast_to(np.arange(4), blocks.shape))
+    assert not np.array_equal(blocks[0, :, 0], blocks[1, :, 0])
+    assert not np.array_equal(blocks[0, :, 0], np.sort(blocks[0, :, 0]))
+    with pytest.raises(ValueError, match=r"shuffle_block must be a divisor of .* = 4, got 3"):
+        CONFIG.replace(shuffle_block=3)
 
 
 def test_missing_and_foreign_demonstrations_are_refused(scenario, demos):

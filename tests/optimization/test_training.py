@@ -15,7 +15,7 @@ from tiny_training import CONFIG, STEPS_PER_UPDATE
 from leed_jax import execution, loggers, scenarios
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.generation import generate_demonstrations
-from leed_jax.optimization import results, trainer, training
+from leed_jax.optimization import loop, results, trainer, training
 
 KEYS = {
     "method",
@@ -144,38 +144,33 @@ def test_no_seed_at_all_is_refused(seeds: Any) -> None:
 def test_a_seed_that_diverges_keeps_its_last_finite_state_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make_trainer, evaluate = trainer.make_trainer, training._Loop._evaluate
+    make_trainer, evaluate = trainer.make_trainer, loop.Loop._evaluate
     teams = []
 
     def poisoned(*arguments: Any) -> trainer.Trainer:
-        """Seed 5 comes out of its third update with infinite parameters of one agent's critic.
-
-        The seed is marked by its λ, which IPPO has no use for.
-        """
+        """Seed 5 comes out of its third update with infinite parameters of one agent's critic."""
         run = make_trainer(*arguments)
-
-        def init(key: Any) -> trainer.TrainState:
-            state = run.init(key)
-            marked = (jax.random.key_data(key) == jax.random.key_data(jax.random.key(5))).all()
-            weight = jnp.full(2, jnp.where(marked, 7.0, 1.0))
-            return state._replace(hyper=state.hyper._replace(expert_weight=weight))
+        # The seed's key is one of four at the start, and one of three after each update.
+        marked = jax.random.split(jax.random.key(5), 4)[3]
+        for _ in range(2):
+            marked = jax.random.split(marked, 3)[0]
 
         def update(state: trainer.TrainState, data: Any) -> Any:
             new, metrics = run.update(state, data)
-            now = (state.hyper.expert_weight[0] == 7.0) & (state.update == 2)
+            now = (jax.random.key_data(state.key) == jax.random.key_data(marked)).all()
             critic = jax.tree.map(
                 lambda leaf: jnp.where(now, leaf.at[1].set(jnp.inf), leaf), new.params["critic"]
             )
             return new._replace(params={**new.params, "critic": critic}), metrics
 
-        return run._replace(init=init, update=update)
+        return run._replace(update=update)
 
     def spied(loop: Any, state: Any, *rest: Any) -> None:
         teams.append(jax.tree.map(np.array, state.params))
         evaluate(loop, state, *rest)
 
     monkeypatch.setattr(trainer, "make_trainer", poisoned)
-    monkeypatch.setattr(training._Loop, "_evaluate", spied)
+    monkeypatch.setattr(loop.Loop, "_evaluate", spied)
     config = CONFIG.replace(anneal_learning_rate=False, eval_every_steps=STEPS_PER_UPDATE)
     result = train(config, method="ippo", seeds=(3, 5))
     assert result.diverged == {5: 3}
