@@ -30,9 +30,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import leed_jax as leed
-from experiments import benchmark, figures, results
+from experiments import figures, results, speed_parts
 from leed_jax import files, loggers, statistics, summary
-from leed_jax.optimization import losses, training
+from leed_jax.optimization import losses, memory
 
 COSTS = {
     "seconds_per_env_step": "time per environment step [s]",
@@ -70,19 +70,19 @@ def measure(options: argparse.Namespace, num_agents: int, method: str) -> dict[s
         follow = leed.AgentPlan((leed.Instruction("FollowRoute", {"route": 1}),))
         plan = dict.fromkeys(scenario.env.spec.agents, follow)
         demos = leed.demonstrate(scenario, plan, num_episodes=options.demonstrations)
-    before = training.peak_memory_mb()
-    program = benchmark.compiled(scenario, demos, config, method)
+    before = memory.peak_mb()
+    program = speed_parts.of_method(scenario.env, config, method, demos, ("step",))["step"]
     seconds, processor = [], []
     for _ in range(options.updates):
         began, used = time.perf_counter(), time.process_time()
-        program.state, _ = jax.block_until_ready(program.update(program.state, program.data))
+        jax.block_until_ready((program.call(), program.state))
         seconds.append(time.perf_counter() - began)
         # Of all threads on the host; it hardly knows of other programs on the machine.
         processor.append(time.process_time() - used)
-    allocated = program.update.memory_analysis()
+    allocated = program.compiled.memory_analysis()
     arrays = {
         "state": _bytes(program.state),
-        "demonstrations": _bytes(program.data),
+        "demonstrations": _bytes(program.arguments),
         "step": None if allocated is None else allocated.temp_size_in_bytes,
     }
     total = sum(size or 0 for size in arrays.values())
@@ -94,7 +94,7 @@ def measure(options: argparse.Namespace, num_agents: int, method: str) -> dict[s
         "seconds_per_env_step": min(seconds) / steps,
         "processor_seconds_per_env_step": min(processor) / steps,
         "compile_seconds": program.compile_seconds,
-        "peak_memory_mb": training.peak_memory_mb(),
+        "peak_memory_mb": memory.peak_mb(),
         "memory_before_mb": before,
         "arrays_bytes": arrays,
         "arrays_mb": total / MB,
