@@ -95,10 +95,6 @@ class TrainConfig:
     """Groups of environments, as many rows of each of which make a minibatch, drawn within the
     group. The devices that share the environments must divide it; the same number draws the same
     batches on any of its divisors of devices."""
-    shuffle_block: int = 1
-    """Rows that stay together when minibatches are drawn: neighbouring environments in one step.
-    1 draws every row by itself; larger blocks are sorted faster. Of no meaning to recurrent
-    networks, whose minibatches are whole environments."""
     learning_rate: float = 3e-3
     """Of Adam, at the start."""
     anneal_learning_rate: bool = True
@@ -148,18 +144,9 @@ class TrainConfig:
             groups,
             f"a divisor of num_envs = {self.num_envs}",
         )
-        block = 1 if self.network.recurrent else self.shuffle_block
-        each = self.num_envs // groups
-        _require(
-            self.shuffle_block > 0 and each % block == 0,
-            "shuffle_block",
-            self.shuffle_block,
-            f"a divisor of num_envs / shuffle_groups = {each}",
-        )
-        divided = (each if self.network.recurrent else each * self.rollout_steps) // block
+        divided = (self.num_envs if self.network.recurrent else self.steps_per_update) // groups
         what = "num_envs" if self.network.recurrent else "num_envs * rollout_steps"
         what += " / shuffle_groups" if groups > 1 else ""
-        what += " / shuffle_block" if block > 1 else ""
         _require(
             divided % self.num_minibatches == 0,
             "num_minibatches",

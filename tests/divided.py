@@ -93,7 +93,9 @@ def batches(scenario: Any, demos: Any, config: TrainConfig, count: int | None) -
         size = minibatches.population(config, env.spec)
         index = minibatches.shuffled(key, config, size)
         drawn = [minibatches.take(material, each, config.shuffle_groups) for each in index]
-        return drawn, minibatches.draw(key, data, config)
+        chosen = minibatches.chosen(key, data, config, 1)
+        assert chosen is not None
+        return drawn, minibatches.draw(chosen[0], data)
 
     with devices.active(mesh):
         program = jax.jit(first).lower(jax.random.key(1), data).compile()

@@ -142,13 +142,13 @@ def make_trainer(
         if config.anneal_learning_rate:
             rate = rate * (1.0 - progress)
 
-        def step(carry: Any, keys: Any) -> tuple[Any, dict[str, Array]]:
+        def step(carry: Any, picks: Any) -> tuple[Any, dict[str, Array]]:
             params, moments = carry
-            index, expert_key = keys
+            index, expert_index = picks
             batch = None
             if material is not None:
                 batch = minibatches.take(material, index, config.shuffle_groups)
-            guide = minibatches.draw(expert_key, data, config) if method.uses_expert else None
+            guide = minibatches.draw(expert_index, data)
             gradient, parts = jax.grad(total, has_aux=True)(params, batch, guide, weight)
             learns = parts.pop("learns")
             learns = learns.reshape(sets, each).any(-1)
@@ -162,8 +162,11 @@ def make_trainer(
             return loss.sum() / each, parts
 
         indices = minibatches.shuffled(shuffle_key, config, num_rows)
-        keys = (indices, jax.random.split(expert_key, len(indices)))
-        (params, moments), parts = jax.lax.scan(step, (state.params, state.optimiser), keys)
+        expert_indices = None
+        if method.uses_expert:
+            expert_indices = minibatches.chosen(expert_key, data, config, len(indices))
+        picks = indices, expert_indices
+        (params, moments), parts = jax.lax.scan(step, (state.params, state.optimiser), picks)
         metrics = {name: values.mean(0) for name, values in parts.items()}
         new = state._replace(params=params, optimiser=moments, key=key, update=state.update + 1)
         return new, {"expert_weight": weight, **metrics}
