@@ -21,6 +21,7 @@ COLOURS = {
     "run": "#D55E00",
 }
 MAX_COLUMNS = 3
+MAX_SPREAD = 10.0
 PANEL_WIDTH, BAR_HEIGHT = 4.6, 0.3
 """Inches."""
 
@@ -157,7 +158,9 @@ def figure(result: dict[str, Any]) -> Figure:
         axes.barh(range(len(rows)), steps, xerr=spread, color=colours, ecolor="0.3")
         axes.set_yticks(range(len(rows)), names, fontsize=8)
         axes.invert_yaxis()
-        axes.set(xscale="log", xlabel="environment steps per second")
+        # Bars begin at zero; parts whose speeds are far apart are shown by magnitude.
+        apart = max(steps) > MAX_SPREAD * min(steps)
+        axes.set(xscale="log" if apart else "linear", xlabel="environment steps per second")
         axes.set_title(title.replace(", ", ",\n", 1), fontsize=9)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.grid(axis="x", color="0.9", linewidth=0.8)

@@ -120,8 +120,15 @@ def test_actions_that_are_not_finite_are_not_executed():
     np.testing.assert_allclose(step.legal(action), [[0, 0], [0.5, 0.25]])
 
 
-@pytest.mark.parametrize("labels", ["demonstrations", "both"])
-@pytest.mark.parametrize("kind", ["mlp", "gru"])
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [
+        ("mlp", "demonstrations"),
+        ("gru", "both"),
+        pytest.param("mlp", "both", marks=pytest.mark.slow),
+        pytest.param("gru", "demonstrations", marks=pytest.mark.slow),
+    ],
+)
 def test_every_kind_of_network_learns_from_every_kind_of_label(demos, kind, labels):
     config = CONFIG.replace(
         network=NetworkConfig(kind=kind, hidden_sizes=(16,)),

@@ -196,6 +196,7 @@ def test_groups_must_divide_the_environments_and_minibatches_their_rows():
         minibatches.population(config, spec)
 
 
+@pytest.mark.slow
 def test_one_named_device_trains_as_the_default_does():
     config = tiny_training.CONFIG.replace(total_steps=tiny_training.STEPS_PER_UPDATE)
     scenario, demos = tiny_training.scenario(), tiny_training.demos()

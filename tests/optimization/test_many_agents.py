@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import leed_jax as leed
-from leed_jax import execution
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.optimization import losses, minibatches, trainer
 
@@ -28,19 +27,11 @@ def crowd(num_agents):
     return leed.make("mpe/simple_spread", num_agents=num_agents, nearest=4, world="grow")
 
 
-def to_the_nearest(scenario, episodes):
-    go = leed.Instruction("MoveTo", {"target": "nearest", "keep_distance": 0.3})
-    plan = dict.fromkeys(scenario.env.spec.agents, leed.AgentPlan((go,)))
-    return execution.demonstrate(scenario, plan, num_episodes=episodes)
-
-
 def program(num_agents):
     """The training step as XLA is given it."""
-    scenario = crowd(num_agents)
-    built = trainer.make_trainer(scenario.env, CONFIG, losses.resolve("leed", CONFIG))
-    data = minibatches.data(to_the_nearest(scenario, 2), CONFIG)
+    built = trainer.make_trainer(crowd(num_agents).env, CONFIG, losses.METHODS["ippo"])
     state = jax.eval_shape(built.init, jax.random.key(0))
-    return jax.jit(built.update).lower(state, data).as_text()
+    return jax.jit(built.update).lower(state, minibatches.data(None, CONFIG)).as_text()
 
 
 def test_the_program_does_not_grow_with_the_agents():
@@ -52,7 +43,9 @@ def test_the_program_does_not_grow_with_the_agents():
 @pytest.mark.slow
 def test_a_thousand_agents_train():
     scenario = crowd(1024)
-    demos = to_the_nearest(scenario, 4)
+    go = leed.Instruction("MoveTo", {"target": "nearest", "keep_distance": 0.3})
+    plan = dict.fromkeys(scenario.env.spec.agents, leed.AgentPlan((go,)))
+    demos = leed.demonstrate(scenario, plan, num_episodes=4)
     result = leed.train(scenario, demos, CONFIG, method="leed", seeds=1)
     assert result.params["actor"]["params"]["head"]["kernel"].shape[:2] == (1, 1024)
     assert not result.diverged and np.isfinite(result.final()).all()

@@ -102,6 +102,7 @@ def test_what_does_not_fit_at_once_is_trained_in_calls_with_the_same_results(tmp
     assert order == [*teams[:3] * 4, *teams[3:6] * 4, *teams[6:] * 4]
 
 
+@pytest.mark.slow
 def test_seeds_of_a_plain_training_are_split_too_and_its_lines_are_not_marked() -> None:
     whole = tiny_training.result()
     plan: list[str] = []

@@ -112,7 +112,13 @@ def test_rows_of_decisions_only_say_how_many_were_dropped_and_scored_starts_are_
     np.testing.assert_allclose(evaluated.team_return, result.final())
 
 
-@pytest.mark.parametrize(("kind", "labels"), [("mlp", "visited"), ("gru", "both")])
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [
+        ("mlp", "visited"),
+        pytest.param("gru", "both", marks=pytest.mark.slow),
+    ],
+)
 def test_networks_of_both_kinds_train_on_visited_states(kind: Any, labels: Any) -> None:
     config = CONFIG.replace(
         network=NetworkConfig(kind=kind, hidden_sizes=(8,)),
