@@ -181,7 +181,7 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         actions = " / ".join(map(str, row["action_sizes"]))
         flags = [row[key] for key in ("masks", "decisions", "continuous", "ends_early")]
         cells = [_yes(flag) for flag in [*flags, True, row["transcript"], True]]
-        lines.append(f"| `{name}` | {row['agents']} | {actions} | " + " | ".join(cells) + " |")
+        lines.append(f"| {_code(name)} | {row['agents']} | {actions} | " + " | ".join(cells) + " |")
     lines += [
         "",
         "| scenario | score | recorded plan | imitation (BC) | random plans | random actions |",
@@ -190,8 +190,14 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     ways = ("recorded_plan", "imitation", "random_plans", "random_actions")
     for name, row in rows.items():
         cells = [_number(row.get(way)) for way in ways]
-        lines.append(f"| `{name}` | {row['score'].replace('_', ' ')} | " + " | ".join(cells) + " |")
+        score = row["score"].replace("_", " ")
+        lines.append(f"| {_code(name)} | {score} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _code(name: str) -> str:
+    """As code in a table of Markdown, where a bar would end the cell."""
+    return "`" + name.replace("|", "\\|") + "`"
 
 
 def _yes(flag: bool) -> str:
