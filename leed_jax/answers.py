@@ -5,6 +5,7 @@ schema and the check.
 """
 
 import functools
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -126,11 +127,41 @@ def parse(
         answer = _answer_model(vocabulary, tuple(plan_names)).model_validate_json(stripped)
     except pydantic.ValidationError as error:
         raise InvalidAnswerError(_explain(error, vocabulary, plan_names)) from None
+    _require_once(stripped)
     return instructions.from_mapping(answer.model_dump()["plans"])
 
 
+def _require_once(text: str) -> None:
+    """Refuses a name that an object holds twice: which of the two was meant nobody knows.
+
+    JSON leaves it open, and pydantic takes the last one.
+    """
+
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise InvalidAnswerError(
+                    f"The answer is not valid:\n- {_quote(name)} is there twice in one object"
+                )
+            found[name] = value
+        return found
+
+    json.loads(text, object_pairs_hook=check)
+
+
 def _quote(value: Any) -> str:
+    if isinstance(value, str):
+        value = value[:100]  # what is cut anyway need not be quoted first
     text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _bare(name: Any) -> str:
+    """A name from an answer, without quotes unless it could be taken for something else."""
+    text = str(name)
+    if not text.isprintable():
+        return _quote(text)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -157,7 +188,7 @@ def _explain(
 
 def _place(path: Sequence[int | str]) -> str:
     # Names come from the answer: an unknown one may be of any length.
-    names = [str(name) if len(str(name)) <= 80 else str(name)[:77] + "..." for name in path]
+    names = [_bare(name) for name in path]
     if len(names) < 2 or names[0] != "plans":
         return ".".join(names) or "the answer"
     parts = [f"plan {names[1]!r}", *names[2:3]]

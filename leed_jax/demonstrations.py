@@ -2,9 +2,8 @@
 
 import dataclasses
 import json
+import math
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from leed_jax import files
+from leed_jax import archives, files
 from leed_jax.types import AnyArray, EnvSpec
 
 FORMAT_VERSION = 1
-MAX_FILE_BYTES = 4 * 2**30
+MAX_FILE_BYTES = archives.MAX_BYTES
 """Unpacked size above which a file is refused unread."""
-_DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    KeyError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    OSError,
-    RuntimeError,  # an encrypted member, or an unknown compression
-)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class DemonstrationArrays(NamedTuple):
@@ -212,28 +202,77 @@ def load(path: str | os.PathLike[str]) -> Demonstrations:
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"no demonstrations at {path}")
+    names = ("header", *DemonstrationArrays._fields)
+
+    def fits(forms: Mapping[str, archives.Form], first: bytes) -> None:
+        _check_forms(forms, _spec(_header(first)["spec"]))
+
+    values = archives.read(Path(path), names, fits, MAX_FILE_BYTES)
+    header = _header(values.pop("header").tobytes())
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MAX_FILE_BYTES:
-            raise ValueError(f"unpacks to {unpacked:,} bytes, {MAX_FILE_BYTES:,} are allowed")
-        with np.load(path, allow_pickle=False) as members:
-            header = json.loads(bytes(members["header"]))
-            values = {name: members[name] for name in DemonstrationArrays._fields}
-        if header.get("format") != "leed_jax.demonstrations":
-            raise ValueError("header: not a file of demonstrations")
-        if header.get("version") != FORMAT_VERSION:
-            raise ValueError(
-                f"header: version {header.get('version')!r}, this package reads {FORMAT_VERSION}"
-            )
-        spec = EnvSpec.from_json(header["spec"])
-        return Demonstrations(
-            DemonstrationArrays(**values), spec, header["measures"], header["provenance"]
-        )
-    except _DAMAGED as error:
-        raise ValueError(f"{path} is no file of demonstrations: {error!r}") from None
+        arrays, spec = DemonstrationArrays(**values), _spec(header["spec"])
+        return Demonstrations(arrays, spec, header["measures"], header["provenance"])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _header(text: bytes) -> dict[str, Any]:
+    """The entries of a header, those that every version has checked."""
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"header: is not JSON: {str(error)[:200]}") from None
+    if not isinstance(header, dict) or header.get("format") != "leed_jax.demonstrations":
+        raise ValueError("header: not a file of demonstrations")
+    version = header.get("version")
+    if type(version) is not int or version != FORMAT_VERSION:
+        said = repr(version)[:40]
+        raise ValueError(f"header: version {said}, this package reads {FORMAT_VERSION}")
+    for name in ("spec", "measures", "provenance"):
+        if not isinstance(header.get(name), dict):
+            raise ValueError(f"header: {name} must be a JSON object")
+    for name, value in header["measures"].items():
+        whole = type(value) is int and abs(value) < 2**53
+        if not whole and not isinstance(value, float):
+            raise ValueError(f"header: measures.{name[:40]!a} must be a number")
+    return header
+
+
+def _spec(fields: dict[str, Any]) -> EnvSpec:
+    """The specification in a header, which may say anything."""
+
+    def counts(value: Any) -> bool:
+        whole = isinstance(value, list) and len(value) > 0
+        return whole and all(type(item) is int and 0 < item < 2**31 for item in value)
+
+    found: dict[str, Any] = {**EnvSpec._field_defaults, **fields}
+    agents, shape = found.get("agents"), found.get("observation_shape")
+    share = found["decision_share"]
+    if not isinstance(agents, list) or not all(isinstance(name, str) for name in agents):
+        agents = []
+    number = len(agents)
+    sizes = {name: found.get(name) for name in ("observation_sizes", "action_sizes")}
+    good = {
+        "name": isinstance(found.get("name"), str),
+        "agents": 0 < number == len(set(agents)),
+        **{name: counts(value) and len(value or ()) == number for name, value in sizes.items()},
+        "horizon": counts([found.get("horizon")]),
+        "decision_share": type(share) in (int, float) and 0 < share <= 1,
+        "continuous": isinstance(found["continuous"], bool),
+        "observation_shape": shape is None or counts(shape),
+        **{name: False for name in fields if name not in EnvSpec._fields},
+    }
+    wrong = [
+        name if name in EnvSpec._fields else ascii(name[:40])
+        for name, fine in good.items()
+        if not fine
+    ]
+    if wrong:
+        raise ValueError(f"header: spec.{', spec.'.join(map(str, wrong[:5]))} cannot be meant")
+    spec = EnvSpec.from_json(fields)
+    if shape is not None and math.prod(shape) != spec.observation_size:
+        raise ValueError(f"header: spec.observation_shape {shape} has not {spec.observation_size}")
+    return spec
 
 
 def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
@@ -266,13 +305,13 @@ def require_match(demonstrations: Demonstrations, spec: EnvSpec) -> None:
     demonstrations.spec.require(spec, "demonstrations")
 
 
-def _check(arrays: DemonstrationArrays, spec: EnvSpec) -> None:
+def _check_forms(forms: Mapping[str, Any], spec: EnvSpec) -> None:
+    """Shapes and kinds of numbers, before or after these are read."""
     letters = "KSNA" if spec.continuous else "KSN"
-    if np.ndim(arrays.action) != len(letters):
-        raise ValueError(
-            f"action must be [{', '.join(letters)}], got shape {np.shape(arrays.action)}"
-        )
-    k, s, *_ = np.shape(arrays.action)
+    shape = forms["action"].shape
+    if len(shape) != len(letters):
+        raise ValueError(f"action must be [{', '.join(letters)}], got shape {shape}")
+    k, s, *_ = shape
     sizes = {"K": k, "S": s, "N": spec.num_agents}
     sizes |= {"D": spec.observation_size, "A": spec.num_actions}
     wanted = {
@@ -284,15 +323,21 @@ def _check(arrays: DemonstrationArrays, spec: EnvSpec) -> None:
         "returns": ("KN", "f"),
     }
     for name, (letters, kind) in wanted.items():
-        values = np.asarray(getattr(arrays, name))
+        values = forms[name]
         shape = tuple(sizes[letter] for letter in letters)
         if values.shape != shape or values.dtype.kind != kind:
             raise ValueError(
                 f"{name} must be [{', '.join(letters)}] = {list(shape)} of kind {kind!r}, got "
                 f"{list(values.shape)} {values.dtype}"
             )
-        if kind == "f" and not np.isfinite(values).all():
-            raise ValueError(f"{name} holds NaN or infinite numbers")
+
+
+def _check(arrays: DemonstrationArrays, spec: EnvSpec) -> None:
+    found = {name: np.asarray(values) for name, values in arrays._asdict().items()}
+    _check_forms(found, spec)
+    for name, values in found.items():
+        if values.dtype.kind == "f" and not (np.abs(values) <= _LARGEST).all():
+            raise ValueError(f"{name} holds NaN or infinite numbers (in 32 bits)")
     valid, action = np.asarray(arrays.valid), np.asarray(arrays.action)
     if not valid.any():
         raise ValueError("valid marks no row: there is nothing to learn from")

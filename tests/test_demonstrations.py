@@ -87,7 +87,8 @@ def test_another_version_or_format_is_refused_and_named(tmp_path):
 def test_arrays_that_contradict_the_header_are_refused_and_named(tmp_path):
     path = tmp_path / "demos.npz"
     make().save(path)
-    spec = SPEC._replace(agents=("ann", "bob", "eve"))._asdict()
+    three = {"observation_sizes": (3, 2, 3), "action_sizes": (4, 4, 4)}
+    spec = SPEC._replace(agents=("ann", "bob", "eve"), **three)._asdict()
     rewrite(path, header=header(path, spec=spec))
     with pytest.raises(ValueError, match=r"\[K, S, N, D\] = \[3, 5, 3, 3\] .* got \[3, 5, 2, 3\]"):
         demonstrations.load(path)

@@ -14,15 +14,17 @@ PACKAGE = Path(__file__).parents[1] / "leed_jax"
 EXPERIMENTS = PACKAGE.parent / "experiments"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"types", "config", "files", "versions"}
+BASE = {"types", "config", "files", "versions", "archives"}
 WORLD = BASE | {"instructions", "environments", "road", "episodes", "demonstrations"}
 ALLOWED = {
     "types": set(),
     "files": set(),
+    "archives": set(),
     "versions": set(),
     "config": {"types"},
     "statistics": set(),
     "loggers": BASE,
+    "compilation": set(),
     "instructions": BASE,
     "answers": BASE | {"instructions"},
     "random_plans": BASE | {"instructions"},

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+from urllib.parse import quote
 
 from leed_jax.generation.prompts import Request
 
@@ -13,7 +14,9 @@ MAX_KEPT_CHARACTERS = 1_000_000
 """Of a longer answer the rest is dropped unread; the parser refuses it anyway."""
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-_SECRET_SHAPE = re.compile(r"(?i)(bearer\s+|\bsk-)[\w.\-*]{6,}|(?<=://)[^/\s@]+(?=@)")
+_SECRET_SHAPE = re.compile(
+    r"""(?i)(?:bearer(?:\s|%20)+|\bsk-)[^\s"'<>,;\\]{6,}|(?<=://)[^/\s@]{1,500}(?=@)"""
+)
 
 
 class Answer(NamedTuple):
@@ -35,6 +38,8 @@ class Answer(NamedTuple):
     """From the question to the answer, waits and retries included."""
     date: str = ""
     """When the answer was given, ISO 8601."""
+    failures: tuple[str, ...] = ()
+    """Tries before the one that was answered, which failed on their way: when, how, what next."""
 
 
 @runtime_checkable
@@ -86,8 +91,10 @@ class GenerationError(RuntimeError):
         message: str,
         rounds: Sequence[RoundResult] = (),
         transcripts: Sequence[os.PathLike[str]] = (),
+        failures: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
+        self.failures = tuple(failures)
         self.rounds = tuple(rounds)
         self.transcripts = tuple(transcripts)
 
@@ -200,11 +207,19 @@ def now() -> str:
 def scrub(text: str, *secrets: str | None) -> str:
     """``text`` without keys: the given ones, those in the environment, and what looks like one."""
     held = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
+    given = [value.strip() for value in (*held, *secrets) if value]
+    forms = {form for value in given for form in (value, quote(value, safe=""), repr(value)[1:-1])}
     # Shorter values hide nothing, and would tear holes into ordinary words.
-    hidden = {value for value in (*held, *secrets) if value and len(value) >= 6}
+    hidden = {form for form in forms if len(form) >= 6}
     for secret in sorted(hidden, key=len, reverse=True):
         text = text.replace(secret, "[removed]")
     return _SECRET_SHAPE.sub("[removed]", text)
+
+
+def one_line(text: str, limit: int) -> str:
+    """``text`` on one line of at most ``limit`` characters, none of which moves a cursor."""
+    line = " ".join(text[: 4 * limit].split())
+    return shorten("".join(c if c.isprintable() else "?" for c in line), limit)
 
 
 def shorten(text: str, limit: int = 2000) -> str:

@@ -7,7 +7,7 @@ them again, with feedback.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from leed_jax.generation.clients import Answer, RoundResult
 from leed_jax.generation.feedback import Score
 from leed_jax.generation.groups import Accepted, Part
 from leed_jax.generation.prompts import Request, Review
-from leed_jax.generation.transcripts import Outcome, Round, Specification
+from leed_jax.generation.transcripts import Outcome, Round, Specification, Unanswered
 from leed_jax.instructions import Plan
 
 
@@ -49,7 +49,7 @@ class Conversation:
     limit: int
     """Rounds at most."""
     path: Path | None
-    """Of its transcript, if one is written."""
+    """Of its transcript, if one is written; another once somebody else has taken that name."""
     parts: list[Part]
     """One for every group of the team."""
     round: int = 1
@@ -62,6 +62,10 @@ class Conversation:
     """Somebody has yet to write an answer of the current round into a file."""
     ended: str | None = None
     """Why it ended early."""
+    unanswered: list[Unanswered] = dataclasses.field(default_factory=list)
+    """Questions that got no answer."""
+    written: bool = False
+    """The file at `path` is this conversation's own, and may be replaced."""
 
     @property
     def open(self) -> bool:
@@ -109,6 +113,21 @@ class Conversation:
         )
         self.save()
 
+    def record_unanswered(
+        self, request: Request, source: str, reason: str, failures: Sequence[str] = ()
+    ) -> None:
+        """Keeps what became of a question without an answer; written when the conversation ends."""
+        self.unanswered.append(
+            Unanswered(
+                round=self.round,
+                group=request.group,
+                prompt=[transcripts.Message(**message) for message in request.messages],
+                source=source,
+                failures=tuple(failures),
+                reason=clients.shorten(clients.scrub(reason)),
+            )
+        )
+
     def settle(self, score: Score) -> Result | None:
         """Reviews the answers of all groups, which were executed; None if that came to nothing."""
         accepted = tuple(part.accepted for part in self.parts if part.accepted is not None)
@@ -134,13 +153,21 @@ class Conversation:
 
     def save(self) -> None:
         """Writes the transcript, if there is anything to write."""
-        if self.path is None or not self.recorded:
+        if self.path is None or not (self.recorded or self.unanswered):
             return
         rounds = [kept for _, kept in sorted(self.recorded.items())]
         made = transcripts.transcript(
-            self.specification, self.index, rounds, self.ended, groups=len(self.parts)
+            self.specification,
+            self.index,
+            rounds,
+            self.ended,
+            groups=len(self.parts),
+            unanswered=self.unanswered,
         )
-        transcripts.save(self.path, made)
+        if self.written:
+            transcripts.save(self.path, made)
+        else:
+            self.path, self.written = transcripts.create(self.path, made), True
 
 
 def _review(item: Accepted, score: Score, best: float) -> Review:

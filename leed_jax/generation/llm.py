@@ -23,6 +23,7 @@ FIRST_WAIT_SECONDS = 1.0
 """Before the first retry; doubled for every further one, and varied by a quarter."""
 MAX_WAIT_SECONDS = 60.0
 """A server that asks for a longer pause is obeyed only so far."""
+_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai", "httpx", "httpcore")
 _NO_SCHEMA_WORDS = ("response_format", "json_schema", "output_format", "grammar")
 
 
@@ -33,7 +34,10 @@ def load() -> Any:
     import litellm
 
     litellm.suppress_debug_info = True
-    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
+    # Its debug output holds requests with their headers, and goes to stdout.
+    litellm.set_verbose = False  # pyright: ignore[reportPrivateImportUsage]
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return litellm
 
 
@@ -45,7 +49,8 @@ class LiteLLM:
     def __init__(self, model: str, config: GenerationConfig) -> None:
         self.model = model
         self._config = config
-        self._key = None if config.api_key is None else os.environ.get(config.api_key)
+        # A line break behind it, as files have, would be an illegal header that an error quotes.
+        self._key = None if config.api_key is None else os.environ.get(config.api_key, "").strip()
         self._structured = True
         self._require_key()
         self._require_price()
@@ -90,25 +95,33 @@ class LiteLLM:
         # Independent conversations would all get the same answer from the same seed.
         seed = None if seed is None else seed + 10_000 * conversation + round
         began, tries = time.monotonic(), 0
+        failures: list[str] = []
         while True:
             tries += 1
             failure: Exception | None = None
             try:
                 call = litellm.acompletion(**self._arguments(request, seed))
                 response = await asyncio.wait_for(call, self._config.timeout_seconds)
-                return self._answer(litellm, response, time.monotonic() - began)
+                answer = self._answer(litellm, request, response, time.monotonic() - began)
+                return answer._replace(failures=tuple(failures))
             except Exception as error:
                 failure = error
             if self._structured and _refuses_schema(litellm, failure):
                 self._structured = False  # for the rest of the generation; our own check remains
                 tries -= 1
+                failures.append(f"{clients.now()} {self._words(failure)}; asked without the schema")
                 continue
             if not _retryable(litellm, failure) or tries > self._config.max_retries:
+                failures.append(f"{clients.now()} {self._words(failure)}; given up")
                 break
-            await asyncio.sleep(_pause(failure, tries))
+            pause = _pause(failure, tries)
+            failures.append(
+                f"{clients.now()} {self._words(failure)}; tried again after {pause:.1f} s"
+            )
+            await asyncio.sleep(pause)
         # Raised here, outside of ``except``: the provider's error, which may quote the key, is
         # not even kept as the context of this one.
-        raise GenerationError(self._explain(failure, tries))
+        raise GenerationError(self._explain(failure, tries), failures=failures)
 
     async def close(self) -> None:
         """Ends the connections that litellm keeps open."""
@@ -138,7 +151,7 @@ class LiteLLM:
             arguments.setdefault("api_key", "none")
         return arguments
 
-    def _answer(self, litellm: Any, response: Any, seconds: float) -> Answer:
+    def _answer(self, litellm: Any, request: Request, response: Any, seconds: float) -> Answer:
         counts = getattr(response, "usage", None)
         choices = getattr(response, "choices", None)
         content = choices[0].message.content if choices else None
@@ -146,23 +159,34 @@ class LiteLLM:
         reason = choices[0].finish_reason if choices else "no_choices"
         if choices and not content and reason not in ("length", "content_filter"):
             reason = "no_content"
+        prompt, given = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
+        cost = _cost(litellm, response)
+        if cost is None:  # the server calls the model by another name, or cannot count
+            estimate = len(clients.clean(content)) // 3 if given is None else given
+            asked = request.tokens if prompt is None else prompt
+            cost = _cost_by_name(litellm, self.model, asked, estimate)
         return Answer(
             text=clients.scrub(content, self._key) if content else "",
-            model=str(getattr(response, "model", None) or self.model),
-            finish_reason=reason,
-            prompt_tokens=getattr(counts, "prompt_tokens", None),
-            completion_tokens=getattr(counts, "completion_tokens", None),
-            cost_usd=_cost(litellm, response),
+            model=self._clean(getattr(response, "model", None) or self.model, 200),
+            finish_reason=None if reason is None else self._clean(reason, 50),
+            prompt_tokens=prompt,
+            completion_tokens=given,
+            cost_usd=cost,
             seconds=seconds,
             date=clients.now(),
         )
 
-    def _explain(self, failure: Exception, tries: int) -> str:
+    def _clean(self, text: Any, limit: int) -> str:
+        """What a server said, without the key that it may have been told."""
+        return clients.one_line(clients.scrub(clients.clean(str(text)), self._key), limit)
+
+    def _words(self, failure: Exception) -> str:
         if isinstance(failure, TimeoutError):
-            what = f"no whole answer within {self._config.timeout_seconds:g} s"
-        else:
-            what = f"{type(failure).__name__}: {failure}"
-        what = clients.shorten(clients.scrub(what, self._key), 1000)
+            return f"no whole answer within {self._config.timeout_seconds:g} s"
+        return self._clean(f"{type(failure).__name__}: {failure}", 1000)
+
+    def _explain(self, failure: Exception, tries: int) -> str:
+        what = self._words(failure)
         return f"{self.model} gave no answer ({tries} {'try' if tries == 1 else 'tries'}): {what}"
 
 
@@ -208,9 +232,25 @@ def _retry_after(value: str | None) -> float | None:
     return None
 
 
+def _count(counts: Any, name: str) -> int | None:
+    """A number of tokens; None for what cannot be one: it must not widen a cap."""
+    value = getattr(counts, name, None)
+    return value if type(value) is int and 0 <= value < 2**40 else None
+
+
 def _cost(litellm: Any, response: Any) -> float | None:
     """None where litellm has no price: it raises then, by more than one class."""
     try:
-        return float(litellm.completion_cost(completion_response=response))
+        cost = float(litellm.completion_cost(completion_response=response))
     except Exception:
         return None
+    return cost if math.isfinite(cost) and cost >= 0 else None
+
+
+def _cost_by_name(litellm: Any, model: str, prompt: int, given: int) -> float | None:
+    """What so many tokens cost of the model that was asked for; None if nobody knows."""
+    try:
+        parts = litellm.cost_per_token(model=model, prompt_tokens=prompt, completion_tokens=given)
+    except Exception:
+        return None
+    return sum(map(float, parts))

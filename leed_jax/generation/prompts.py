@@ -6,6 +6,7 @@ asked in groups of agents (`groups`); a prompt is then about one group, the rest
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,9 @@ TEMPLATE_VERSION = 1
 
 REVIEW = "Your previous answer"
 """Title of the section with feedback, the last one."""
+
+_PLAIN = re.compile(r"[\w.:#>+*/()-]+")
+"""Names of agents and commands that cannot be taken for anything else stand without quotes."""
 
 MAX_NAMED_AGENTS = 12
 """The names of a larger team are not listed in the form of the answer."""
@@ -120,6 +124,15 @@ def request(
     return Request(messages, answers.json_schema(scenario.vocabulary, names), names)
 
 
+def quoted(name: str) -> str:
+    """A name in quotes, on one line whatever it holds, as JSON has it."""
+    return json.dumps(name, ensure_ascii=not name.isprintable())
+
+
+def _named(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else quoted(name)
+
+
 def _episodes(
     scenario: Scenario, kind: PlanKind, starts: Sequence[State], names: Sequence[str]
 ) -> str:
@@ -137,18 +150,18 @@ def _episodes(
 
 
 def _command(command: Command) -> str:
-    lines = [f"- {command.name}: {command.meaning}."]
+    lines = [f"- {_named(command.name)}: {command.meaning}."]
     for parameter in command.parameters:
         if isinstance(parameter, Choice) and parameter.shown is not None:
             allowed = parameter.shown
         elif isinstance(parameter, Choice):
-            allowed = "one of " + ", ".join(f'"{option}"' for option in parameter.options)
+            allowed = "one of " + ", ".join(map(quoted, parameter.options))
         else:
             allowed = (
                 f"a number from {parameter.low:g} to {parameter.high:g} "
                 f"(steps of {parameter.resolution:g})"
             )
-        lines.append(f"  - {parameter.name}, {allowed}: {parameter.meaning}.")
+        lines.append(f"  - {_named(parameter.name)}, {allowed}: {parameter.meaning}.")
     return "\n".join(lines)
 
 
@@ -177,7 +190,7 @@ def _execution(scenario: Scenario) -> str:
     ]
     if vocabulary.conditions:
         lines.append("- until: it ends when this is true, instead of when it is finished. One of:")
-        lines += [f'  - "{c.name}": {c.meaning}.' for c in vocabulary.conditions]
+        lines += [f"  - {quoted(c.name)}: {c.meaning}." for c in vocabulary.conditions]
     return "\n".join([*lines, allowed])
 
 
@@ -189,12 +202,12 @@ def _format(scenario: Scenario, names: Sequence[str]) -> str:
     item = {"command": command.name, **values, **({"max_steps": 2} if timed else {})}
     example = json.dumps({"instructions": [item], **({"repeat": False} if timed else {})})
     first, *others = vocabulary.agents
-    everyone = f": {', '.join(vocabulary.agents)}"
-    forms = [f'"{agent}": ...' for agent in others]
+    everyone = f": {', '.join(map(_named, vocabulary.agents))}"
+    forms = [f"{quoted(agent)}: ..." for agent in others]
     if len(vocabulary.agents) > MAX_NAMED_AGENTS:
-        everyone = f", {first} to {others[-1]}"
-        forms = [forms[0], f'and so on to "{others[-1]}": ...']
-    plan = ", ".join([f'{{"{first}": {example}', *forms]) + "}"
+        everyone = f", {_named(first)} to {_named(others[-1])}"
+        forms = [forms[0], f"and so on to {quoted(others[-1])}: ..."]
+    plan = ", ".join([f"{{{quoted(first)}: {example}", *forms]) + "}"
     plans = ", ".join(f'"{name}": {plan if i == 0 else "..."}' for i, name in enumerate(names))
     return (
         "One JSON object, of this form (the instruction only shows the form):\n"
@@ -207,6 +220,7 @@ def _review(review: Review, round_number: int, *, timed: bool) -> str:
     """The last answer and what happened, for the model to improve on."""
     if review.rejection is not None:
         shown = review.answer if len(review.answer) <= 2000 else review.answer[:2000] + " [cut]"
+        shown = shown.replace(">>>", "> > >")  # the answer must not end its own quotation
         return (
             f"Answer {round_number} was not carried out. {review.rejection}\n"
             f"It read (as data, between the marks):\n<<<\n{shown}\n>>>\n"
@@ -227,7 +241,7 @@ def _review(review: Review, round_number: int, *, timed: bool) -> str:
         ),
         *(f"- {name}: {value:.2f}" for name, value in review.measures.items()),
         *([review.everyone] if review.everyone else []),
-        *(f"- {agent}: {text}" for agent, text in review.agents.items()),
+        *(f"- {_named(agent)}: {text}" for agent, text in review.agents.items()),
         "Improve on it where you can, and give the whole answer again.",
     ]
     return "\n".join(lines)

@@ -60,7 +60,8 @@ class Session:
     @property
     def transcripts(self) -> tuple[Path, ...]:
         """Files that were written."""
-        return tuple(c.path for c in self.conversations if c.path is not None and c.recorded)
+        kept = [one for one in self.conversations if one.recorded or one.unanswered]
+        return tuple(one.path for one in kept if one.path is not None)
 
     def run(self) -> None:
         """Asks until all rounds are over, every conversation has ended, or a cap is reached."""
@@ -75,6 +76,8 @@ class Session:
                 done, _ = concurrent.futures.wait(pending, limit, "FIRST_COMPLETED")
                 if not done:
                     self.stopped = self.budget.too_late
+                    for one, _, request in pending.values():
+                        one.record_unanswered(request, self.setting.source, self.stopped)
                     break
                 for future in sorted(done, key=lambda item: _place(pending[item])):
                     asked = pending.pop(future)
@@ -118,6 +121,10 @@ class Session:
             one.lacks_answers = True
             return
         except GenerationError as error:
+            if self.setting.source != "replay":
+                source = self.setting.source
+                one.record_unanswered(request, source, str(error), error.failures)
+                one.save()
             self._end(one, str(error))
             return
         if not isinstance(answer, Answer):

@@ -64,6 +64,13 @@ def conversations(
     ]
     count = groups.fewest(question, config.max_prompt_tokens)
     return [
-        Conversation(index, wanted, config.max_rounds, path, groups.parts(question, count))
+        Conversation(
+            index,
+            wanted,
+            config.max_rounds,
+            path,
+            groups.parts(question, count),
+            written=source == "chat",  # what its answer files say may be written again
+        )
         for index, path in enumerate(paths)
     ]

@@ -5,13 +5,14 @@ goal), not by a hash of prompts: these hold numbers that another device may roun
 prompt is kept beside its answer, and one that has drifted from the recorded one is reported.
 """
 
+import contextlib
 import importlib.resources
 import itertools
 import json
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -53,7 +54,8 @@ class Specification(NamedTuple):
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._")
+    """Never empty, for an empty first part would make a path that begins at the root."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._")[:120] or "unnamed"
 
 
 def specification(scenario: Scenario, kind: str, goal: str) -> Specification:
@@ -64,7 +66,9 @@ def specification(scenario: Scenario, kind: str, goal: str) -> Specification:
 
 
 class _Record(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
+    )
 
 
 class Message(_Record):
@@ -98,7 +102,21 @@ class Round(_Record):
     completion_tokens: int | None = None
     cost_usd: float | None = None
     seconds: float = 0.0
+    failures: tuple[str, ...] = ()
+    """Tries before this one that failed on their way."""
     outcome: Outcome
+
+
+class Unanswered(_Record):
+    """A question that got no answer, which ended its conversation."""
+
+    round: int = pydantic.Field(ge=1)
+    group: int = pydantic.Field(default=0, ge=0)
+    prompt: list[Message]
+    source: str
+    failures: tuple[str, ...] = ()
+    """All tries, in order, where the client tells them."""
+    reason: str
 
 
 class ScenarioKey(_Record):
@@ -123,6 +141,7 @@ class Transcript(_Record):
     groups: int = pydantic.Field(default=1, ge=1)
     """Into how many the team was split."""
     rounds: list[Round]
+    unanswered: list[Unanswered] = []
 
     @property
     def specification(self) -> Specification:
@@ -143,6 +162,7 @@ def transcript(
     rounds: Sequence[Round],
     ended: str | None = None,
     groups: int = 1,
+    unanswered: Sequence[Unanswered] = (),
 ) -> Transcript:
     """A conversation under the key ``wanted``."""
     return Transcript(
@@ -154,6 +174,7 @@ def transcript(
         ended=ended,
         groups=groups,
         rounds=list(rounds),
+        unanswered=list(unanswered),
     )
 
 
@@ -161,8 +182,27 @@ def transcript(
 
 
 def save(path: Path, recorded: Transcript) -> None:
-    """Writes a transcript as JSON."""
+    """Writes a transcript as JSON, in the place of an earlier state of it."""
     files.write(path, recorded.model_dump_json(indent=1) + "\n")
+
+
+def create(path: Path, recorded: Transcript) -> Path:
+    """Writes a new transcript; returns its path, another one if ``path`` has been taken since.
+
+    So processes that record into the same folder at the same time keep out of each other's way.
+    """
+    for place in _takes(path):
+        with contextlib.suppress(FileExistsError):
+            files.write(place, recorded.model_dump_json(indent=1) + "\n", new=True)
+            return place
+    raise AssertionError("there is always another name")
+
+
+def _takes(path: Path) -> Iterator[Path]:
+    """``path`` and further names, ``<stem>_take_2.json`` and so on."""
+    yield path
+    stem = re.sub(r"_take_\d+$", "", path.stem)
+    yield from (path.with_name(f"{stem}_take_{n}.json") for n in itertools.count(2))
 
 
 def new_path(
@@ -179,21 +219,23 @@ def new_path(
     def free(path: Path) -> bool:
         if source != "chat" or not path.exists():
             return not path.exists()
-        return all(item.source == "chat" for item in load(path).rounds)
+        rounds = load(path).rounds
+        return bool(rounds) and all(item.source == "chat" for item in rounds)
 
     if Path(folder).is_file() or Path(folder).suffix == ".json":
         raise ValueError(f"transcript must be a folder when answers are recorded, got {folder}")
     first = Path(folder) / f"{wanted.slug}_{conversation}.json"
-    takes = (first.with_name(f"{first.stem}_take_{n}.json") for n in itertools.count(2))
-    return next(path for path in itertools.chain([first], takes) if free(path))
+    return next(path for path in _takes(first) if free(path))
 
 
 def load(path: Path | Traversable) -> Transcript:
     """A transcript from a file.
 
     Raises:
-      ValueError: too large, or no transcript; names the file and the fields.
+      ValueError: no regular file, too large, or no transcript; names the file and the fields.
     """
+    if not path.is_file():  # a pipe would be waited on for ever
+        raise ValueError(f"{path}: not a regular file")
     with path.open("rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from generation.fault_server import FaultServer
 
+from experiments.torture.fault_server import FaultServer
 from leed_jax import scenarios
 from leed_jax.generation import GenerationConfig
 

@@ -21,6 +21,7 @@ from leed_jax.generation import (
     feedback,
     generate_plans,
     groups,
+    transcripts,
 )
 from leed_jax.generation.groups import Question
 from leed_jax.scenarios import EVERYONE, Scenario
@@ -252,7 +253,11 @@ def test_a_group_without_an_answer_ends_the_conversation(
     alone = Scripted([script])
     with pytest.raises(GenerationError, match="provider is down"):
         generate_plans(team, alone, config=dataclasses.replace(config, concurrency=1))
-    assert list(alone.requests) == [(0, 1, 0)] and not list(folder.rglob("*.json"))
+    assert list(alone.requests) == [(0, 1, 0)]
+    (path,) = folder.rglob("*.json")
+    kept = transcripts.load(path)
+    assert kept.rounds == [] and kept.unanswered[0].reason == "provider is down"
+    path.unlink()
     # What is under way already is waited for and kept.
     with pytest.raises(GenerationError, match="provider is down") as caught:
         generate_plans(team, Scripted([script]), config=config)

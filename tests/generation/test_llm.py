@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generation.fault_server import FaultServer, unused_port
 
+from experiments.torture.fault_server import FaultServer, unused_port
 from leed_jax.generation import Answer, GenerationConfig, GenerationError, clients, llm
 from leed_jax.generation.prompts import Request
 
