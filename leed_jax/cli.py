@@ -140,7 +140,8 @@ def run(config: RunConfig) -> Path:
     # A folder that is refused is refused before a model is asked, and made only once it answered.
     folder, described = _folder(config)
     demos = _demonstrations(config, scenario, folder, described)
-    devices.share((folder / "demonstrations.npz").read_bytes())
+    if devices.several_processes():
+        devices.share((folder / "demonstrations.npz").read_bytes())
     plan = rendering.plan_of(demos) if config.plans == "relational" else None
     summary = summaries.head(scenario, demos)
     _drop_unfinished(folder)

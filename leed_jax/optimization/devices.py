@@ -55,6 +55,11 @@ def first_process() -> bool:
     return jax.process_index() == 0
 
 
+def several_processes() -> bool:
+    """Whether others train along."""
+    return jax.process_count() > 1
+
+
 def choose(devices: Devices) -> tuple[Device, ...] | None:
     """The devices that are meant.
 
@@ -65,7 +70,7 @@ def choose(devices: Devices) -> tuple[Device, ...] | None:
     Raises:
       ValueError: there are not so many, or a process would have none.
     """
-    several = jax.process_count() > 1
+    several = several_processes()
     if devices is None and not several:
         return None
     there = jax.devices()
@@ -200,7 +205,7 @@ def place(tree: Any, sharding: NamedSharding | None) -> Any:
     Raises:
       AssertionError: hosts differ in what they give.
     """
-    if sharding is None or jax.process_count() == 1:
+    if sharding is None or not several_processes():
         return tree if sharding is None else jax.device_put(tree, sharding)
 
     def one(leaf: Array | np.ndarray) -> Array:
@@ -224,7 +229,7 @@ def whole(tree: Any, mesh: Mesh | None) -> Any:
 
 def smallest(size: int | None) -> int | None:
     """The smallest of the sizes that the processes give, in bytes, to a MiB; None if one is."""
-    if jax.process_count() == 1:
+    if not several_processes():
         return size
     given = np.array(-1 if size is None else size // 2**20, np.int32)
     least = int(np.min(multihost_utils.process_allgather(given)))
@@ -233,7 +238,7 @@ def smallest(size: int | None) -> int | None:
 
 def share(content: bytes | None) -> bytes:
     """What the first process has, in every process; the others' own ``content`` is not read."""
-    if jax.process_count() == 1:
+    if not several_processes():
         return content or b""
     mine = np.frombuffer(content or b"", np.uint8) if first_process() else np.zeros(0, np.uint8)
     size = int(multihost_utils.broadcast_one_to_all(np.array(mine.size)))

@@ -104,20 +104,11 @@ def _pick(leaf: Shaped[Array, "T M *r"], index: Int[Array, "G B"]) -> Shaped[Arr
     if len(index) == 1:
         return leaf[:, index[0]]
     # Not by one gather from all groups: every device would need the rows of the others.
-    taken = jax.vmap(lambda part, index: part[:, index], (1, 0), 1)
-    return _merged(taken(_split(leaf, 1, len(index)), index), 1)
-
-
-def _split(leaf: Array, axis: int, groups: int) -> Array:
-    """An axis of ``groups`` in front of the given one, which is so much shorter."""
-    shape = leaf.shape
-    return leaf.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
-
-
-def _merged(leaf: Array, axis: int) -> Array:
-    """The given axis and the next one as one."""
-    shape = leaf.shape
-    return leaf.reshape(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
+    groups, each = index.shape
+    steps, size, *rest = leaf.shape
+    grouped = leaf.reshape(steps, groups, size // groups, *rest)
+    taken = jax.vmap(lambda part, index: part[:, index], (1, 0), 1)(grouped, index)
+    return taken.reshape(steps, groups * each, *rest)
 
 
 def chosen(
