@@ -50,7 +50,7 @@ def _mlp(settings: dict[str, Any]) -> NetworkConfig:
 def _gru(settings: dict[str, Any]) -> NetworkConfig:
     # The SMAX script has relu between its layers, whatever its ACTIVATION says.
     sizes = (settings["FC_DIM_SIZE"], settings["GRU_HIDDEN_DIM"])
-    return NetworkConfig(kind="gru", hidden_sizes=sizes, activation="relu")
+    return NetworkConfig(kind="gru", hidden_sizes=sizes, activation="relu", common_trunk=True)
 
 
 def _spread(scenario: Scenario) -> dict[str, Any]:
@@ -92,10 +92,8 @@ PEERS = {
         "ippo_rnn_smax",
         _battle,
         _gru,
-        "their actor and critic share the layers up to the GRU, ours have a GRU each, which is "
-        "nearly twice the arithmetic (see the parameters); theirs shares parameters and shuffles "
-        "sequences of agents; "
-        "ours shuffles environments with all their agents",
+        "theirs shares parameters and shuffles sequences of agents; ours shuffles environments "
+        "with all their agents",
     ),
 }
 """By name of a scenario, or of its family."""

@@ -27,6 +27,9 @@ class NetworkConfig:
     """Between the layers."""
     channels: tuple[int, ...] = (16, 16)
     """Of the convolutions, for `cnn`."""
+    common_trunk: bool = False
+    """Actor and critic have convolutions, first layer and GRU cell in common, and only the layers
+    behind them of their own: half the arithmetic of a recurrent network."""
 
     def __post_init__(self) -> None:
         sizes = self.hidden_sizes

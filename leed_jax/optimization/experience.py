@@ -29,7 +29,7 @@ Collected = tuple[rollout.Situation, Material, rollout.Finished, dict[str, Array
 def gather(
     env: ArrayEnv,
     actor: networks.Network,
-    critic: networks.Network,
+    critic: networks.Network | None,
     config: TrainConfig,
     params: dict[str, networks.Params],
     before: rollout.Situation,
@@ -60,7 +60,7 @@ def gather(
 def _steps(
     env: ArrayEnv,
     actor: networks.Network,
-    critic: networks.Network,
+    critic: networks.Network | None,
     config: TrainConfig,
     params: dict[str, networks.Params],
     before: rollout.Situation,
@@ -75,7 +75,7 @@ def _steps(
         env, actor, params["actor"], before, key, steps=config.rollout_steps, expert=expert
     )
     value, critic_carry = rollout.values(
-        critic, params["critic"], situation, rows, before.critic_carry
+        actor, critic, params, situation, rows, before.critic_carry
     )
     valid = jnp.broadcast_to(rows.valid[..., None], rows.reward.shape)
     discount = config.gamma * (1.0 - rows.terminated.astype(rows.reward.dtype))
@@ -91,7 +91,7 @@ def _steps(
 def _decisions(
     env: ArrayEnv,
     actor: networks.Network,
-    critic: networks.Network,
+    critic: networks.Network | None,
     config: TrainConfig,
     params: dict[str, networks.Params],
     before: rollout.Situation,
@@ -103,8 +103,8 @@ def _decisions(
         env, actor, params["actor"], before, key, config=config, expert=expert
     )
     no_start = jnp.zeros(found.rows.decision.shape[:2], bool)
-    value, _ = critic.apply(params["critic"], before.critic_carry, found.rows.observation, no_start)
-    value = value[..., 0]
+    seen = before.critic_carry, found.rows.observation, no_start
+    value = networks.values(actor, critic, params, *seen)
     rows = jax.tree.map(lambda leaf: leaf[:-1], found.rows)
     advantage = returns.generalised_advantages(
         found.reward, value, found.discount, rows.decision, gae_lambda=config.gae_lambda

@@ -139,7 +139,7 @@ def draw(index: Int[Array, "B"] | None, data: Data) -> Rows | None:
 
 def loss(
     actor: networks.Network,
-    critic: networks.Network,
+    critic: networks.Network | None,
     config: TrainConfig,
     method: losses.Method,
     params: dict[str, Any],
@@ -155,13 +155,16 @@ def loss(
     rows = expert_rows = None
     if batch is not None:
         size = batch.start.shape[1]
-        carries = batch.carries or {"actor": actor.carry(size), "critic": critic.carry(size)}
+        carries = batch.carries or dict.fromkeys(("actor", "critic"), actor.carry(size))
         seen = batch.observation, batch.start
         output, _ = actor.apply(params["actor"], carries["actor"], *seen)
-        value, _ = critic.apply(params["critic"], carries["critic"], *seen)
+        if actor.value is not None:
+            value = actor.value(output)
+        else:
+            value = networks.values(actor, critic, params, carries["critic"], *seen)
         predictions = predictions._replace(
             policy=jax.tree.map(_by_agent, actor.distribution(output, batch.action_mask)),
-            value=_by_agent(value[..., 0]),
+            value=_by_agent(value),
         )
         rows = jax.tree.map(_by_agent, batch.batch)
         learns |= rows.valid.any(-1)

@@ -45,6 +45,8 @@ class Network(NamedTuple):
     Where ``starts`` is true the recurrent state is zeroed before the row."""
     distribution: Callable[[Array, Array], distributions.Distribution]
     """(an actor's outputs, action mask) -> its policy."""
+    value: Callable[[Float[Array, "*b O"]], Float[Array, "*b"]] | None = None
+    """An actor's outputs -> the value, where actor and critic are one network."""
 
 
 def orthogonal(scale: float) -> Callable[..., Float[Array, "R C"]]:
@@ -72,7 +74,10 @@ def orthogonal(scale: float) -> Callable[..., Float[Array, "R C"]]:
 
 
 class _Body(nn.Module):
-    """Convolutions, encoder, hidden layers (the first a GRU cell where recurrent), linear head."""
+    """Convolutions, encoder, hidden layers (the first a GRU cell where recurrent), linear head.
+
+    Where the trunk is common, a second head with hidden layers of its own: the value.
+    """
 
     hidden_sizes: tuple[int, ...]
     outputs: int
@@ -85,6 +90,8 @@ class _Body(nn.Module):
     """Of the convolutions."""
     gaussian: bool
     """The outputs are means, and log standard deviations that depend on nothing follow them."""
+    common_trunk: bool
+    """A critic branches off behind encoder and GRU cell; its value is the last output."""
 
     @nn.compact
     def __call__(self, carry: Array, observation: Array, start: Array) -> tuple[Array, Array]:
@@ -110,13 +117,20 @@ class _Body(nn.Module):
             bias = self.param("gru_bias", nn.initializers.zeros, (width,))
             carry, hidden = gru(kernel, bias, carry, inputs, start)
             hidden = devices.merge(hidden)
-        for index, width in enumerate(rest):
-            hidden = self.activation(dense(width, f"hidden_{index}")(hidden))
-        outputs = dense(self.outputs, "head", self.head_scale)(hidden)
+
+        def branch(hidden: Array, prefix: str, size: int, scale: float) -> Array:
+            for index, width in enumerate(rest):
+                hidden = self.activation(dense(width, f"{prefix}hidden_{index}")(hidden))
+            return dense(size, f"{prefix}head", scale)(hidden)
+
+        outputs = branch(hidden, "", self.outputs, self.head_scale)
         if self.gaussian:
             first_value: Any = nn.initializers.constant(START_LOG_STD)
             log_std = self.param("log_std", first_value, (self.outputs,))
             outputs = jnp.concatenate([outputs, jnp.broadcast_to(log_std, outputs.shape)], -1)
+        if self.common_trunk:
+            value = branch(hidden, "critic_", 1, CRITIC_HEAD_SCALE)
+            outputs = jnp.concatenate([outputs, value], -1)
         return devices.unmerge(outputs, steps), carry
 
 
@@ -176,12 +190,14 @@ def make(
     *,
     sets: int | None = None,
     gaussian: bool = False,
+    common_trunk: bool = False,
 ) -> Network:
     """A network of ``outputs`` numbers per agent (actions for an actor, one for a critic).
 
     ``sets`` of parameters (a divisor of N; None: N) serve as many equal groups of neighbours among
     the agents, whose observations must be of one size. Only `init` depends on it: `apply` sees by
-    the parameters whom they serve.
+    the parameters whom they serve. With ``common_trunk`` the critic is a branch of the network, and
+    its value one more output, the last.
 
     Raises:
       ValueError: convolutions are wanted, and observations are no grids.
@@ -202,6 +218,7 @@ def make(
         grid=spec.observation_shape if convolves else None,
         channels=config.channels,
         gaussian=gaussian,
+        common_trunk=common_trunk,
     )
 
     def init(key: Key[Array, ""]) -> Params:
@@ -238,7 +255,14 @@ def make(
     def carry(batch: int) -> Array:
         return jnp.zeros((batch, spec.num_agents, width))
 
-    return Network(init, carry, apply, distributions.of(spec))
+    distribution = distributions.of(spec)
+    if not common_trunk:
+        return Network(init, carry, apply, distribution)
+
+    def policy(outputs: Array, mask: Array) -> distributions.Distribution:
+        return distribution(outputs[..., :-1], mask)
+
+    return Network(init, carry, apply, policy, lambda outputs: outputs[..., -1])
 
 
 def _as_rows(leaf: Array, each: int, axis: int) -> Array:
@@ -263,7 +287,8 @@ def _as_agents(leaf: Array, each: int, axis: int) -> Array:
 def make_actor(config: NetworkConfig, spec: EnvSpec, *, sets: int | None = None) -> Network:
     """Observation -> what `Network.distribution` makes a policy of.
 
-    Logits of the actions, before masking; of continuous actions, means and log deviations.
+    Logits of the actions, before masking; of continuous actions, means and log deviations; with
+    ``config.common_trunk`` the value, for `Network.value`, behind them.
     """
     return make(
         config,
@@ -272,9 +297,25 @@ def make_actor(config: NetworkConfig, spec: EnvSpec, *, sets: int | None = None)
         ACTOR_HEAD_SCALE,
         sets=sets,
         gaussian=spec.continuous,
+        common_trunk=config.common_trunk,
     )
 
 
+def values(
+    actor: Network,
+    critic: Network | None,
+    params: dict[str, Params],
+    carry: Float[Array, "B N H"],
+    observation: Float[Array, "T B N D"],
+    start: Bool[Array, "T B"],
+) -> Float[Array, "T B N"]:
+    """Values of observations, from the critic, or from the actor that is one with it."""
+    if critic is not None:
+        return critic.apply(params["critic"], carry, observation, start)[0][..., 0]
+    assert actor.value is not None  # one of the two gives values
+    return actor.value(actor.apply(params["actor"], carry, observation, start)[0])
+
+
 def make_critic(config: NetworkConfig, spec: EnvSpec, *, sets: int | None = None) -> Network:
-    """Observation -> value, a last axis of size one."""
+    """Observation -> value, a last axis of size one; not needed with ``config.common_trunk``."""
     return make(config, spec, 1, CRITIC_HEAD_SCALE, sets=sets)

@@ -40,6 +40,8 @@ class Transitions(NamedTuple):
     """The expert's action, where visited states are labelled, else 0."""
     labelled: Bool[Array, "T E N"]
     """The label is a legal action of a decision."""
+    value: Float[Array, "T E N"] | None = None
+    """Of the observation, where the actor gives it; a critic's come behind the rollout."""
 
 
 class Situation(NamedTuple):
@@ -194,6 +196,7 @@ def stepper(
             start=now.start,
             label=label,
             labelled=labelled,
+            value=None if actor.value is None else actor.value(outputs[0]),
         )
         over = jax.vmap(lambda time_step: time_step.over)(time_step) & ~now.over
         total = now.team_return + reward.sum(-1)
@@ -227,18 +230,23 @@ def _label(
 
 
 def values(
-    critic: networks.Network,
-    params: networks.Params,
+    actor: networks.Network,
+    critic: networks.Network | None,
+    params: dict[str, networks.Params],
     situation: Situation,
     rows: Transitions,
     carry: Float[Array, "E N H"],
 ) -> tuple[Float[Array, "T1 E N"], Float[Array, "E N H"]]:
-    """The critic's values of all rows and of the observation that follows the last one.
+    """The values of all rows and of the observation that follows the last one.
 
-    One batch after the rollout instead of a small one in each of its steps. Also returns the
-    recurrent state after the rows, with which the next rollout begins.
+    A critic's are one batch after the rollout instead of a small one in each of its steps. Also
+    returns its recurrent state after the rows, with which the next rollout begins.
     """
-    before, after = critic.apply(params, carry, rows.observation, rows.start)
     last = situation.time_step.observation[None], situation.start[None]
-    final, _ = critic.apply(params, after, *last)
+    if critic is None:
+        assert actor.value is not None and rows.value is not None  # one of the two gives values
+        final, _ = actor.apply(params["actor"], situation.actor_carry, *last)
+        return jnp.concatenate([rows.value, actor.value(final)]), carry
+    before, after = critic.apply(params["critic"], carry, rows.observation, rows.start)
+    final, _ = critic.apply(params["critic"], after, *last)
     return jnp.concatenate([before, final])[..., 0], after

@@ -37,7 +37,8 @@ class TrainState(NamedTuple):
     """All that a run needs to go on; resuming from it equals never having stopped."""
 
     params: dict[str, networks.Params]
-    """"actor" and "critic", leading axis N, or 1 where they are shared."""
+    """"actor" and "critic", leading axis N, or 1 where they are shared; "actor" alone where it is
+    one network with the critic."""
     optimiser: Any
     situation: rollout.Situation
     key: Key[Array, ""]
@@ -97,7 +98,9 @@ def make_trainer(
     each = spec.num_agents // sets
     num_rows = minibatches.population(config, spec)
     actor = networks.make_actor(config.network, spec, sets=sets)
-    critic = networks.make_critic(config.network, spec, sets=sets)
+    critic = None
+    if not config.network.common_trunk:
+        critic = networks.make_critic(config.network, spec, sets=sets)
     adam = optimiser(config)
     if method.uses_expert and config.expert.labels != "demonstrations":
         if expert is None:
@@ -110,7 +113,9 @@ def make_trainer(
 
     def init(key: Key[Array, ""]) -> TrainState:
         actor_key, critic_key, env_key, key = jax.random.split(key, 4)
-        params = {"actor": actor.init(actor_key), "critic": critic.init(critic_key)}
+        params = {"actor": actor.init(actor_key)}
+        if critic is not None:
+            params["critic"] = critic.init(critic_key)
         return TrainState(
             params=params,
             optimiser=jax.vmap(adam.init)(params),

@@ -1,5 +1,7 @@
 """Networks of all agents over their actions, and schedules."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -74,6 +76,33 @@ def test_a_recurrent_sequence_equals_its_single_steps_and_starts_forget():
     fresh, _ = actor.apply(params, actor.carry(2), observation[3:], start[3:])
     np.testing.assert_allclose(whole[3:, 0], fresh[:, 0], atol=1e-6)
     assert not np.allclose(whole[3:, 1], fresh[:, 1])
+
+
+@pytest.mark.parametrize("config", [MLP, GRU], ids=["mlp", "gru"])
+def test_a_common_trunk_gives_the_policy_as_before_and_a_value_of_its_own_layers(config):
+    together = networks.make_actor(dataclasses.replace(config, common_trunk=True), SPEC)
+    actor, critic = networks.make_actor(config, SPEC), networks.make_critic(config, SPEC)
+    assert together.value is not None
+    params = jax.jit(together.init)(jax.random.key(0))
+    own = params["params"]
+    branch = {name: own[name] for name in own if name.startswith("critic_")}
+    assert set(branch) == {"critic_hidden_0", "critic_head"}
+    trunk = {name: own[name] for name in own if name not in branch}
+    # A critic of its own with the same trunk and those layers says the same.
+    twin = {name: own[name] for name in trunk if name not in ("hidden_0", "head")}
+    twin |= {name.removeprefix("critic_"): leaf for name, leaf in branch.items()}
+    seen = jax.random.normal(jax.random.key(1), (4, 2, 3, 5)), jnp.zeros((4, 2), bool)
+    outputs, carry = together.apply(params, together.carry(2), *seen)
+    logits, other = actor.apply({"params": trunk}, actor.carry(2), *seen)
+    value, _ = critic.apply({"params": twin}, critic.carry(2), *seen)
+    mask = jnp.ones((4, 2, 3, 4), bool)
+    np.testing.assert_allclose(
+        together.distribution(outputs, mask).log_prob(jnp.zeros((4, 2, 3), jnp.int32)),
+        actor.distribution(logits, mask).log_prob(jnp.zeros((4, 2, 3), jnp.int32)),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(together.value(outputs), value[..., 0], atol=1e-6)
+    np.testing.assert_array_equal(carry, other)
 
 
 @pytest.mark.parametrize(

@@ -271,3 +271,37 @@ def test_missing_and_foreign_demonstrations_are_refused(scenario, demos):
     visited = CONFIG.replace(expert=ExpertConfig(labels="visited"))
     with pytest.raises(ValueError, match="needs an expert"):
         trainer.make_train(scenario, visited, "leed")
+
+
+@pytest.mark.parametrize(("kind", "share"), [("mlp", 1.0), ("mlp", 0.5), ("gru", 1.0)])
+def test_a_common_trunk_values_its_rows_and_learns_from_both_losses(scenario, kind, share):
+    network = NetworkConfig(kind=kind, hidden_sizes=(8, 8), common_trunk=True)
+    config, env = CONFIG.replace(network=network), with_share(scenario.env, share)
+    actor = networks.make_actor(network, env.spec)
+    method = losses.METHODS["ippo"]
+    only_value = method._replace(terms=(losses.VALUE,))
+
+    @jax.jit
+    def gathered(key):
+        params = {"actor": actor.init(key)}
+        begun = rollout.begin(env, actor, key, config.num_envs, None)
+        _, material, _ = experience.gather(env, actor, None, config, params, begun, key, None)
+        seen = actor.carry(material.start.shape[1]), material.observation, material.start
+        again = networks.values(actor, None, params, *seen)
+
+        def loss(params):
+            weight = jnp.ones(2)
+            return minibatches.loss(
+                actor, None, config, only_value, params, material, None, weight
+            )[0].sum()
+
+        return material.batch, again, jax.grad(loss)(params)["actor"]["params"]
+
+    batch, again, gradient = gathered(jax.random.key(0))
+    np.testing.assert_allclose(
+        np.where(batch.valid, batch.value, 0), np.where(batch.valid, again, 0), atol=1e-6
+    )
+    assert np.abs(np.asarray(batch.value)).max() > 1e-3
+    moved = {name for name, leaf in gradient.items() if jnp.abs(jax.tree.leaves(leaf)[0]).max() > 0}
+    assert {"encoder", "critic_hidden_0", "critic_head"} <= moved
+    assert not {"hidden_0", "head"} & moved
