@@ -25,10 +25,12 @@ STYLES = {
     "iql": ("#E69F00", "v"),
     "vdn": ("#56B4E9", "P"),
     "qmix": ("#8C6D1F", "X"),
+    "dagger": ("#332288", ">"),
+    "bc_ppo": ("#44AA99", "<"),
 }
 # For all others, such as ablations: from Tol's muted scheme, which the above leave free.
-SPARE_COLOURS = ("#332288", "#882255", "#44AA99", "#999933", "#661100", "#777777")
-SPARE_MARKERS = "<>*pH8dh"
+SPARE_COLOURS = ("#882255", "#999933", "#661100", "#777777", "#88CCEE", "#AA4499")
+SPARE_MARKERS = "*pH8dh"
 MAX_COLUMNS = 3
 LEGEND_COLUMNS = 3
 PANEL_INCHES = (4.3, 3.1)

@@ -1,4 +1,4 @@
-"""JaxMARL's own IPPO scripts as programs, from a checkout that the user has.
+"""JaxMARL's own scripts as programs, from a checkout that the user has.
 
 None of its code is here: a script is imported by its path, unchanged, and given the settings of the
 YAML file beside it with other sizes. Our settings follow from theirs, so that both have the same
@@ -24,8 +24,8 @@ from leed_jax.config import NetworkConfig, TrainConfig
 from leed_jax.environments import jaxmarl
 from leed_jax.scenarios import Scenario, overcooked_v2
 
-SCRIPTS = Path("baselines") / "IPPO"
-"""In the checkout; the settings are in its ``config``."""
+SCRIPTS = Path("baselines")
+"""In the checkout; a folder per algorithm, with the settings in its ``config``."""
 DISTRAX = "distrax==0.1.9"
 
 
@@ -40,6 +40,10 @@ class Peer(NamedTuple):
     """The script's settings -> our network of the same layers."""
     differences: str
     """What cannot be made equal."""
+    folder: str = "IPPO"
+    """Of the script."""
+    settings: str | None = None
+    """Of its settings, without ``.yaml``; None: named as the script."""
 
 
 def _mlp(settings: dict[str, Any]) -> NetworkConfig:
@@ -117,7 +121,8 @@ def settings(checkout: Path, peer: Peer) -> dict[str, Any]:
     Raises:
       ValueError: the file is missing.
     """
-    path = _existing(checkout, SCRIPTS / "config" / f"{peer.script}.yaml")
+    name = peer.settings or peer.script
+    path = _existing(checkout, SCRIPTS / peer.folder / "config" / f"{name}.yaml")
     # Numbers like 5e6 are words to PyYAML; only sizes are used as numbers without a look at them.
     return {key: _number(value) for key, value in yaml.safe_load(path.read_text()).items()}
 
@@ -129,16 +134,18 @@ def _number(value: Any) -> Any:
     return value
 
 
-def load(checkout: Path, peer: Peer) -> Callable[[dict[str, Any]], Any]:
+def load(
+    checkout: Path, peer: Peer, log: Callable[..., Any] = lambda *_, **__: None
+) -> Callable[[dict[str, Any]], Any]:
     """The script's ``make_train``.
 
     What the script imports to be started and watched (hydra, omegaconf, wandb) is stubbed: its
-    ``main`` is not run, and ``wandb.log``, which the compiled step calls back, does nothing.
+    ``main`` is not run, and ``log`` stands for ``wandb.log``, which the compiled step calls back.
 
     Raises:
       ValueError: the checkout, the script, its ``make_train``, or distrax is missing.
     """
-    path = _existing(checkout, SCRIPTS / f"{peer.script}.py")
+    path = _existing(checkout, SCRIPTS / peer.folder / f"{peer.script}.py")
     # Imports the package without the lines that it prints, before the script does.
     jaxmarl.load("MPE_simple_v3")
     name = f"jaxmarl_checkout_{peer.script}"
@@ -146,7 +153,7 @@ def load(checkout: Path, peer: Peer) -> Callable[[dict[str, Any]], Any]:
     assert spec is not None and spec.loader is not None  # of a file that exists
     module = importlib.util.module_from_spec(spec)
     try:
-        with _stubs():
+        with _stubs(log):
             spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         advice = (
@@ -168,12 +175,12 @@ def _existing(checkout: Path, inside: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _stubs() -> Iterator[None]:
+def _stubs(log: Callable[..., Any]) -> Iterator[None]:
     """Stand-ins for modules that scripts import and that do nothing for the training itself."""
     hydra, omegaconf, wandb = map(types.ModuleType, ("hydra", "omegaconf", "wandb"))
     vars(hydra)["main"] = lambda **_: lambda function: function
     vars(omegaconf)["OmegaConf"] = type("OmegaConf", (), {})
-    vars(wandb)["log"] = lambda *_, **__: None
+    vars(wandb)["log"] = log
     stubs = {module.__name__: module for module in (hydra, omegaconf, wandb)}
     before = {name: sys.modules[name] for name in stubs if name in sys.modules}
     sys.modules.update(stubs)

@@ -1,4 +1,6 @@
-"""A results folder in the JSON layout of marl-eval (Gorsane et al. 2022, arXiv 2209.10485).
+"""Results in the JSON layout of marl-eval (Gorsane et al. 2022, arXiv 2209.10485).
+
+Of a results folder, or of a whole suite.
 
 ``environment -> task -> algorithm -> seed_k -> step_j -> {step_count, metric: [values]}`` and, per
 seed, ``absolute_metrics``; as in the README of https://github.com/instadeepai/marl-eval.
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments import results as folders
+from experiments import suite_cells
 from experiments.results import Results
 from leed_jax import files
 
@@ -36,6 +39,25 @@ def layout(results: Results) -> dict[str, Any]:
     task = "-".join([task or name, *(f"{key}={value}" for key, value in options.items())])
     algorithms = {method: _seeds(results, method) for method in results.summary["methods"]}
     return {name: {task: algorithms}}
+
+
+def write_suite(published: Path, suite: str) -> Path:
+    """Writes ``marl_eval.json`` of all cells of a suite without groups; returns its path.
+
+    Algorithms are the variants; cells of groups (ablations) are tasks of their own,
+    ``<task>-<group>``.
+    """
+    merged: dict[str, Any] = {}
+    for cell in suite_cells.load_all(published, suite):
+        raw = Results(Path(), cell.config, cell.summary, cell.metrics)
+        ((environment, tasks),) = layout(raw).items()
+        ((task, algorithms),) = tasks.items()
+        name = f"{task}-{suite_cells.slug(cell.cell.group)}" if cell.cell.group else task
+        (seeds,) = algorithms.values()
+        merged.setdefault(environment, {}).setdefault(name, {})[cell.cell.variant] = seeds
+    path = published / suite_cells.slug(suite) / "marl_eval.json"
+    files.write(path, json.dumps(merged, separators=(",", ":")) + "\n")
+    return path
 
 
 def _seeds(results: Results, method: str) -> dict[str, Any]:

@@ -1,33 +1,25 @@
 """The report of a results folder: tables, figures, and the words around them.
 
 ``python -m experiments.report results/<name>`` rebuilds it from config.json, metrics.jsonl and
-summary.json alone.
+summary.json alone. ``python -m experiments.report`` without a folder writes the generated part of
+docs/benchmarks.md, and its figures, from the published cells of all suites (`suite_report`).
 """
 
 import argparse
 import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import rich.console
 import rich.markup
 import rich.table
 
-from experiments import figures, marl_eval
+from experiments import figures, marl_eval, suite_report
 from experiments import results as folders
+from experiments.grids import MISSING, Grid, interval, markdown, number
 from experiments.results import Results
 from leed_jax import files
-
-MISSING = "-"
-
-
-class Grid(NamedTuple):
-    """A table before it is Markdown or a terminal's."""
-
-    header: list[str]
-    rows: list[list[str]]
 
 
 def write(folder: Path) -> None:
@@ -46,8 +38,8 @@ def write(folder: Path) -> None:
 
 def table(summary: dict[str, Any]) -> rich.console.Group:
     """The results and their cost as tables for the terminal."""
-    interval = "interquartile mean over seeds, [95 % bootstrap interval]; demonstrations: mean"
-    quality = _terminal_table(outcome(summary), title=folders.title(summary), caption=interval)
+    caption = "interquartile mean over seeds, [95 % bootstrap interval]; demonstrations: mean"
+    quality = _terminal_table(outcome(summary), title=folders.title(summary), caption=caption)
     price = _terminal_table(cost(summary), title="cost", caption=_threshold(summary))
     return rich.console.Group(quality, price)
 
@@ -61,7 +53,7 @@ def outcome(summary: dict[str, Any]) -> Grid:
     rows = []
     for name, method in summary["methods"].items():
         entries = {"team_return": method["team_return"], **method.get("success", {})}
-        cells = [_interval(entries.get(metric)) for metric in metrics]
+        cells = [interval(entries.get(metric)) for metric in metrics]
         rows.append([folders.label(name), str(method["seeds"]), *cells])
     demonstrations = summary.get("demonstrations")
     if demonstrations:
@@ -88,21 +80,6 @@ def cost(summary: dict[str, Any]) -> Grid:
         for name, method in summary["methods"].items()
     ]
     return Grid(["method", *columns.values()], rows)
-
-
-def number(value: float | None) -> str:
-    """Two decimals, three below 1, none for integers and from a thousand on; a dash for None."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    if isinstance(value, int) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
-
-
-def _interval(entry: dict[str, float | None] | None) -> str:
-    if entry is None:
-        return MISSING
-    return f"{number(entry['iqm'])} [{number(entry['low'])}, {number(entry['high'])}]"
 
 
 def _threshold(summary: dict[str, Any]) -> str:
@@ -149,12 +126,12 @@ def _sections(results: Results, drawn: list[str]) -> Iterable[str]:
         "95 % stratified bootstrap interval (demonstrations: the mean over their episodes). The "
         "return is the sum over agents and steps."
     )
-    yield _markdown_table(outcome(summary))
+    yield markdown(outcome(summary))
     yield from _divergence(results)
     yield f"![learning curves over environment steps]({drawn[0]})"
     yield "## Cost"
     yield f"{_threshold(summary)}. {_price_of_demonstrations(summary)}".strip()
-    yield _markdown_table(cost(summary))
+    yield markdown(cost(summary))
     yield f"![learning curves over wall-clock time]({drawn[1]})"
     yield from _origin(summary)
     gifs = sorted(path.name for path in results.folder.glob("*.gif"))
@@ -218,21 +195,23 @@ def _facts(pairs: list[tuple[str, Any]]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in pairs if value is not None)
 
 
-def _markdown_table(grid: Grid) -> str:
-    ruler = ["---", *["---:"] * (len(grid.header) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (grid.header, ruler, *grid.rows))
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Rebuilds the report of the folder that the command line names, and prints its tables."""
+    """Rebuilds the report of the folder that the command line names, or that of all suites."""
     parser = argparse.ArgumentParser(prog="python -m experiments.report", description=__doc__)
-    parser.add_argument("folder", type=Path, help="results/<name>")
-    folder = parser.parse_args(arguments).folder
+    parser.add_argument("folder", type=Path, nargs="?", help="results/<name>; none: all suites")
+    parser.add_argument("--suites", type=Path, default=suite_report.PUBLISHED)
+    parser.add_argument("--page", type=Path, default=suite_report.PAGE)
+    options = parser.parse_args(arguments)
+    console = rich.console.Console()
     try:
-        write(folder)
+        if options.folder is None:
+            for path in suite_report.write(options.suites, options.page):
+                console.print(str(path), highlight=False)
+            return
+        write(options.folder)
     except (FileNotFoundError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    rich.console.Console().print(table(folders.load(folder).summary))
+    console.print(table(folders.load(options.folder).summary))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,11 @@ LABELS = {
     "iql": "IQL",
     "vdn": "VDN",
     "qmix": "QMIX",
+    "mappo_per_agent": "MAPPO, own parameters",
+    "dagger": "DAgger",
+    "bc_ppo": "BC, then PPO",
+    "kickstarting": "kickstarting",
+    "dapg": "DAPG",
 }
 """How methods are written for people; others go by their own names."""
 

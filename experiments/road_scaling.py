@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 import leed_jax as leed
 from experiments import figures, results, speed_parts
 from leed_jax import files, loggers, statistics, summary
-from leed_jax.optimization import losses, memory
+from leed_jax.optimization import memory, methods
 
 COSTS = {
     "seconds_per_env_step": "time per environment step [s]",
@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace, num_agents: int, method: str) -> dict[s
         num_minibatches=_minibatches(steps),
     )
     demos = None
-    if losses.resolve(method, config).uses_expert:
+    if methods.resolve(method, config).uses_expert:
         follow = leed.AgentPlan((leed.Instruction("FollowRoute", {"route": 1}),))
         plan = dict.fromkeys(scenario.env.spec.agents, follow)
         demos = leed.demonstrate(scenario, plan, num_episodes=options.demonstrations)
@@ -198,15 +198,15 @@ def figure(result: dict[str, Any]) -> Figure:
     """Every cost over N, both axes logarithmic, with a line of what linear growth would be."""
     drawn = Figure(figsize=(12, 6.6), dpi=130)
     drawn.set_layout_engine("constrained")
-    methods = by_method(result["rows"])
+    series = by_method(result["rows"])
     counts = sorted({row["num_agents"] for row in result["rows"]})
     *panels, legend = drawn.subplots(2, 3).ravel()
     for axes, (cost, words) in zip(panels, COSTS.items(), strict=True):
-        for method, rows in methods.items():
-            colour, marker = figures.style(method, list(methods))
+        for method, rows in series.items():
+            colour, marker = figures.style(method, list(series))
             x, y = [row["num_agents"] for row in rows], [row[cost] for row in rows]
             axes.plot(x, y, color=colour, marker=marker, label=results.label(method))
-        start = max(rows[0][cost] for rows in methods.values())
+        start = max(rows[0][cost] for rows in series.values())
         linear = start * np.array(counts) / counts[0]
         axes.plot(counts, linear, ":", color="0.4", label="in proportion to N", zorder=1)
         axes.set_xscale("log", base=2)

@@ -13,7 +13,7 @@ from experiments.speed_limits import Limits
 from experiments.speed_parts import Part, Variant
 from experiments.speed_timing import Program
 from leed_jax.config import TrainConfig
-from leed_jax.optimization import losses, trainer
+from leed_jax.optimization import methods, trainer
 from leed_jax.scenarios import Scenario, make
 
 JAXMARL = "jaxmarl"
@@ -87,7 +87,7 @@ def rows(
     """
     scenario = cell.made()
     expert = any(
-        losses.resolve(each.method, each.config(cell.train)).uses_expert for each in variants
+        methods.resolve(each.method, each.config(cell.train)).uses_expert for each in variants
     )
     demos = speed_parts.demonstrations(scenario) if expert else None
     if cell.against is None:

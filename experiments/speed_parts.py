@@ -14,7 +14,8 @@ from experiments.speed_timing import Program
 from leed_jax import execution, random_plans
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
-from leed_jax.optimization import losses, minibatches, networks, rollout, trainer
+from leed_jax.optimization import checks, methods, minibatches, networks, rollout, trainer
+from leed_jax.optimization.states import TrainState
 from leed_jax.scenarios import Scenario
 from leed_jax.types import ArrayEnv
 
@@ -138,27 +139,27 @@ def of_method(
     Args:
       env: what is trained on.
       config: settings.
-      method: a key of `losses.METHODS`.
+      method: a key of `methods.METHODS`.
       demos: for methods that need them.
       parts: of them, "environment" left out; of a method without a rollout only "step".
 
     Raises:
       ValueError: what is given does not fit together.
     """
-    resolved = losses.resolve(method, config)
-    trainer.check_demonstrations(resolved, config, demos, env)
+    resolved = methods.resolve(method, config)
+    checks.check_demonstrations(resolved, config, demos, env)
     built = trainer.make_trainer(env, config, resolved)
     data = minibatches.data(demos if resolved.uses_expert else None, config)
     begin = jax.jit(built.init)
     steps = config.steps_per_update
     found: dict[Part, Program] = {}
 
-    def collect(state: trainer.TrainState) -> Any:
+    def collect(state: TrainState) -> Any:
         # `learn` is what moves the key on.
         state, material, metrics = built.collect(state)
         return state._replace(key=jax.random.split(state.key)[0]), (material, metrics)
 
-    def learn(state: trainer.TrainState, data: Any, material: Any) -> Any:
+    def learn(state: TrainState, data: Any, material: Any) -> Any:
         return built.learn(state, data, material)
 
     if resolved.uses_rollout and {"rollout", "update"} & set(parts):
@@ -189,6 +190,6 @@ def gradient_rows(config: TrainConfig, env: ArrayEnv) -> tuple[int, int]:
 
 def parameters(config: TrainConfig, env: ArrayEnv, method: str) -> tuple[int, int]:
     """Sets of parameters (N, or fewer that are shared), and numbers in all of them."""
-    built = trainer.make_trainer(env, config, losses.resolve(method, config))
+    built = trainer.make_trainer(env, config, methods.resolve(method, config))
     leaves = jax.tree.leaves(jax.eval_shape(built.init, jax.random.key(0)).params)
     return leaves[0].shape[0], sum(leaf.size for leaf in leaves)

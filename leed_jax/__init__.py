@@ -28,16 +28,29 @@ from leed_jax.generation import (
     generate_plans,
 )
 from leed_jax.instructions import AgentPlan, Instruction, Plan, Vocabulary
+from leed_jax.interchange import (
+    demonstrations_from_arrays,
+    demonstrations_from_policy,
+    load_minari,
+    save_minari,
+)
+from leed_jax.mixed_teams import demonstrations_of, evaluate_policy, mixed_team, with_scripted
 from leed_jax.optimization.devices import initialize_processes
-from leed_jax.optimization.losses import METHODS, Method, Term
-from leed_jax.optimization.results import Evaluation, TrainResult, evaluate
+from leed_jax.optimization.interruption import Interrupted
+from leed_jax.optimization.losses import Term
+from leed_jax.optimization.methods import METHODS, Method
+from leed_jax.optimization.results import Diverged, Evaluation, TrainResult, evaluate
 from leed_jax.optimization.sweeps import SweepResult, sweep
 from leed_jax.optimization.trainer import make_train
 from leed_jax.optimization.training import train
+from leed_jax.plans import plan, random_plan
+from leed_jax.policies import NumpyPolicy, load_policy
 from leed_jax.rendering import render
 from leed_jax.scenarios import Scenario, make, names
 from leed_jax.scenarios.generic import generic_scenario
+from leed_jax.timelines import Timeline, timeline
 from leed_jax.types import ArrayEnv, EnvSpec, Expert, Measure, Policy, TimeStep
+from leed_jax.wrapping import wrap
 
 __version__ = "0.1.0"
 
@@ -47,6 +60,7 @@ __all__ = [
     "AnswersNeeded",
     "ArrayEnv",
     "Demonstrations",
+    "Diverged",
     "EnvSpec",
     "Evaluation",
     "Expert",
@@ -55,16 +69,19 @@ __all__ = [
     "GenerationConfig",
     "GenerationError",
     "Instruction",
+    "Interrupted",
     "InvalidAnswerError",
     "Measure",
     "Method",
     "NetworkConfig",
+    "NumpyPolicy",
     "Plan",
     "Policy",
     "Scenario",
     "SweepResult",
     "Term",
     "TimeStep",
+    "Timeline",
     "TrainConfig",
     "TrainResult",
     "TranscriptDriftWarning",
@@ -72,20 +89,33 @@ __all__ = [
     "as_array_env",
     "as_multi_agent_env",
     "demonstrate",
+    "demonstrations_from_arrays",
+    "demonstrations_from_policy",
+    "demonstrations_of",
     "evaluate",
+    "evaluate_policy",
     "generate_demonstrations",
     "generate_plans",
     "generic_scenario",
     "initialize_processes",
     "load_demonstrations",
+    "load_minari",
+    "load_policy",
     "load_result",
     "make",
     "make_expert",
     "make_train",
     "merge_demonstrations",
+    "mixed_team",
     "names",
+    "plan",
+    "random_plan",
     "render",
+    "save_minari",
     "save_result",
     "sweep",
+    "timeline",
     "train",
+    "with_scripted",
+    "wrap",
 ]

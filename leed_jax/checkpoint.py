@@ -1,6 +1,7 @@
 """Trained teams in files: parameters as safetensors, everything else as a JSON card beside them."""
 
 import dataclasses
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -8,16 +9,14 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
-from leed_jax import config as settings
-from leed_jax import files, loggers
-from leed_jax.optimization.results import TrainResult
+from leed_jax import files, loggers, teams
+from leed_jax.optimization.results import Diverged, TrainResult
 from leed_jax.types import EnvSpec
+from leed_jax.versions import installed
 
-FORMAT_VERSION = 1
 OWN_FORM = ("params", "config", "spec", "diverged")
 """Fields of a result that do not go into the card as they are."""
 
@@ -25,15 +24,17 @@ OWN_FORM = ("params", "config", "spec", "diverged")
 def save_result(result: TrainResult, path: str | os.PathLike[str]) -> None:
     """Writes ``path``.safetensors (parameters, leading axes S, N) and ``path``.json.
 
-    Each file appears whole or not at all; the card comes last, so a card vouches for its
-    parameters.
+    Each file appears whole or not at all. The card comes last and holds the parameters' check sum:
+    a card vouches for its parameters, and for those of no other team of the same name.
     """
     target = Path(path)
     flat = traverse_util.flatten_dict(result.params, sep="/")
     arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
+    parameters = safetensors.numpy.save(arrays)
     card = {
         "format": "leed_jax.result",
-        "version": FORMAT_VERSION,
+        "version": teams.FORMAT_VERSION,
+        "leed_jax": installed("leed_jax"),
         **{
             field.name: getattr(result, field.name)
             for field in dataclasses.fields(result)
@@ -41,9 +42,10 @@ def save_result(result: TrainResult, path: str | os.PathLike[str]) -> None:
         },
         "config": dataclasses.asdict(result.config),
         "spec": result.spec._asdict(),
-        "diverged": {str(seed): update for seed, update in result.diverged.items()},
+        "diverged": {str(seed): why.as_json() for seed, why in result.diverged.items()},
+        teams.CHECK_SUM: hashlib.sha256(parameters).hexdigest(),
     }
-    files.write(target.with_suffix(".safetensors"), safetensors.numpy.save(arrays))
+    files.write(target.with_suffix(".safetensors"), parameters)
     files.write(target.with_suffix(".json"), json.dumps(loggers.jsonable(card), indent=1).encode())
 
 
@@ -52,38 +54,28 @@ def load_result(path: str | os.PathLike[str]) -> TrainResult:
 
     Raises:
       FileNotFoundError: one of the two files is missing.
-      ValueError: not such files, or of another version; the message names the field.
+      ValueError: not such files, of another version, or at odds with each other; the message is
+        one line that names the file and the field.
     """
-    target = Path(path)
-    try:
-        card = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
-        if not isinstance(card, dict):
-            raise ValueError(f"the card is no JSON object but {type(card).__name__}")
-        if card.get("format") != "leed_jax.result" or card.get("version") != FORMAT_VERSION:
-            raise ValueError(
-                f"format {card.get('format')!r} version {card.get('version')!r}; this package "
-                f"reads 'leed_jax.result' version {FORMAT_VERSION}"
-            )
-        arrays = safetensors.numpy.load_file(target.with_suffix(".safetensors"))
-        params = traverse_util.unflatten_dict(
-            {name: jnp.asarray(value) for name, value in arrays.items()}, sep="/"
-        )
-        fields: dict[str, Any] = {
-            field.name: card[field.name]
-            for field in dataclasses.fields(TrainResult)
-            if field.name not in OWN_FORM
-        }
-        fields["seeds"] = tuple(fields["seeds"])
-        fields["history"] = _with_nan(fields["history"])
-        return TrainResult(
-            params=params,
-            config=train_config(card["config"]),
-            spec=EnvSpec.from_json(card["spec"]),
-            diverged={int(seed): update for seed, update in card["diverged"].items()},
-            **fields,
-        )
-    except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{target} holds no trained team: {error}") from None
+    team = teams.read(path)
+    fields: dict[str, Any] = {
+        field.name: team.card[field.name]
+        for field in dataclasses.fields(TrainResult)
+        if field.name not in OWN_FORM
+    }
+    fields["seeds"] = tuple(fields["seeds"])
+    fields["history"] = _with_nan(fields["history"])
+    return TrainResult(
+        params=traverse_util.unflatten_dict(
+            {name: jnp.asarray(value) for name, value in team.params.items()}, sep="/"
+        ),
+        config=team.config,
+        spec=EnvSpec(**team.spec._asdict()),
+        diverged={
+            int(seed): Diverged.from_json(why) for seed, why in team.card["diverged"].items()
+        },
+        **fields,
+    )
 
 
 def _with_nan(value: Any) -> Any:
@@ -93,16 +85,3 @@ def _with_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [_with_nan(item) for item in value]
     return float("nan") if value is None else value
-
-
-def train_config(fields: dict[str, Any]) -> settings.TrainConfig:
-    """A `TrainConfig` from its JSON form."""
-    network = dict(fields["network"])
-    for name in ("hidden_sizes", "channels"):
-        if name in network:
-            network[name] = tuple(network[name])
-    nested = {
-        "network": settings.NetworkConfig(**network),
-        "expert": settings.ExpertConfig(**fields["expert"]),
-    }
-    return settings.TrainConfig(**{**fields, **nested})

@@ -60,16 +60,44 @@ class ExpertConfig:
     """λ at the start; 0 removes the term, which leaves IPPO."""
     final_weight: float = 0.0
     """λ at the end of the schedule."""
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """How λ goes from `weight` to `final_weight`; `constant` stays at `weight`."""
+    schedule: Literal["constant", "linear", "cosine", "return_gap", "dtw"] = "linear"
+    """How λ goes from `weight` to `final_weight`: not at all, by time, or agent by agent as its
+    return comes up to that of the demonstrations (`return_gap`) or its trajectories come near
+    theirs (`dtw`)."""
     decay_fraction: float = 1.0
     """Share of the training after which λ has reached `final_weight`."""
     batch_size: int = 128
     """Demonstration rows per agent in every minibatch (episodes, for a recurrent network)."""
-    weighting: Literal["uniform", "return"] = "uniform"
-    """Weight of a demonstration: all alike, or by its episode's return for that agent."""
+    weighting: Literal["uniform", "return", "advantage"] = "uniform"
+    """Weight of a demonstration: all alike, by its episode's return for that agent, or step by step
+    by how much more the agent gets from there on than in the other episodes."""
     labels: Literal["demonstrations", "visited", "both"] = "demonstrations"
     """States the expert speaks about: its own episodes, those the learner visits, or both."""
+    smoothing: float = 0.0
+    """Share of the expert's probability that is spread over all legal actions: keeps the policies
+    from becoming deterministic, so that they can still find better actions. Not for continuous
+    ones, whose deviation is bounded."""
+    guard_patience: float = 0.05
+    """Share of the training that an agent may go without progress, in return or expert loss, before
+    an adaptive λ falls; also the time in which it then falls to 37 %."""
+    guard_progress: float = 0.05
+    """What counts as progress: a rise by this share of the first gap between the return of the
+    demonstrations and the agent's, or a fall by this share of the first expert loss."""
+    guard_loss: float = 0.3
+    """Share of the first expert loss below which it is low: falling further is no progress."""
+    dtw_episodes: int = 8
+    """Demonstrations, and environments, whose trajectories are compared for `dtw`."""
+    dtw_points: int = 16
+    """Points of a trajectory that are compared."""
+    cloning_fraction: float = 0.25
+    """Of `bc_ppo`: updates of behavioural cloning before the first of PPO, as a share of its own;
+    they take no environment steps."""
+    mixture_decay: float = 0.5
+    """Of `dagger`: after k updates the expert acts in this share to the power of k of all steps;
+    0: in the first rollout alone."""
+    aggregate_rollouts: int = 4
+    """Of `dagger`: its data set holds as many rows as so many rollouts, a uniform sample of all
+    rollouts so far; its memory grows with it."""
 
     def __post_init__(self) -> None:
         _require(self.weight >= 0, "expert.weight", self.weight, "at least 0")
@@ -77,7 +105,79 @@ class ExpertConfig:
         _require(
             0 < self.decay_fraction <= 1, "expert.decay_fraction", self.decay_fraction, "in (0, 1]"
         )
-        _require(self.batch_size > 0, "expert.batch_size", self.batch_size, "positive")
+        for name in ("batch_size", "guard_patience", "dtw_episodes", "dtw_points"):
+            value = getattr(self, name)
+            _require(value > 0, f"expert.{name}", value, "positive")
+        for name in ("smoothing", "guard_progress", "guard_loss"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"expert.{name}", value, "in [0, 1)")
+        _require(
+            self.cloning_fraction > 0, "expert.cloning_fraction", self.cloning_fraction, "positive"
+        )
+        decay, rollouts = self.mixture_decay, self.aggregate_rollouts
+        _require(0 <= decay <= 1, "expert.mixture_decay", decay, "in [0, 1]")
+        _require(rollouts > 0, "expert.aggregate_rollouts", rollouts, "positive")
+
+
+@dataclass(frozen=True)
+class ValueBasedConfig:
+    """Value-based methods (VDN, QMIX): replay, exploration, targets, mixing.
+
+    The defaults are those that JaxMARL publishes for recurrent agents on MPE, in units that do not
+    depend on the size of a rollout; `value_based_presets.PRESETS` has those of other tasks.
+    """
+
+    replay_steps: int = 130_000
+    """Environment steps that the replay buffer holds (rounded down to whole rollouts)."""
+    batch_size: int | None = None
+    """Transitions per gradient step; with a recurrent network sequences, each the steps of one
+    environment in one rollout. None: 512, or 32 sequences."""
+    steps_per_gradient: int = 208
+    """Environment steps per gradient step; an update makes as many as fit, one at least."""
+    learning_starts: int = 10_000
+    """Environment steps before the first gradient step."""
+    epsilon_start: float = 1.0
+    """Probability of a random legal action at the start."""
+    epsilon_end: float = 0.05
+    """And behind the decay."""
+    epsilon_decay: float = 0.1
+    """Share of the updates in which it falls, linearly."""
+    target_interval: int = 200
+    """Gradient steps between two updates of the target network."""
+    target_rate: float = 1.0
+    """Share of the present parameters that the target network takes over then."""
+    double_q: bool = True
+    """The present network chooses the next action and the target network rates it; else the target
+    network does both."""
+    team_reward: Literal["sum", "mean"] = "sum"
+    """Of the agents' own rewards; `mean` where every agent is paid what the team is."""
+    reward_scale: float = 1.0
+    """Factor of the team's reward in the targets."""
+    agent_ids: bool = True
+    """Agents that share parameters see which of them they are (not with `network.kind` cnn)."""
+    mixer_width: int = 32
+    """Hidden units of QMIX's mixing network."""
+    hypernetwork_width: int = 128
+    """Hidden units of the networks that make its weights from the global state."""
+    mixer_scale: float = 0.001
+    """Gain of the first weights of those networks."""
+
+    def __post_init__(self) -> None:
+        size = self.batch_size
+        _require(size is None or size > 0, "value_based.batch_size", size, "positive or None")
+        positive = ("replay_steps", "steps_per_gradient", "target_interval")
+        positive += ("reward_scale", "mixer_width", "hypernetwork_width", "mixer_scale")
+        for name in positive:
+            value = getattr(self, name)
+            _require(value > 0, f"value_based.{name}", value, "positive")
+        starts = self.learning_starts
+        _require(starts >= 0, "value_based.learning_starts", starts, "at least 0")
+        for name in ("epsilon_start", "epsilon_end"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"value_based.{name}", value, "in [0, 1]")
+        for name in ("epsilon_decay", "target_rate"):
+            value = getattr(self, name)
+            _require(0 < value <= 1, f"value_based.{name}", value, "in (0, 1]")
 
 
 @dataclass(frozen=True)
@@ -122,6 +222,12 @@ class TrainConfig:
     """Groups of agents, for `parameter_sharing` by groups; a divisor of the number of agents."""
     normalize_advantages: bool = True
     """Per agent and minibatch, to zero mean and unit deviation."""
+    normalize_observations: bool = False
+    """Every feature by its mean and deviation over all observations so far, agent by agent (over
+    all agents that share parameters); demonstrations by the same."""
+    scale_rewards: bool = False
+    """Rewards divided by the deviation of the agent's discounted return so far, for advantages and
+    values; reported returns are unscaled."""
     eval_every_steps: int = 25_000
     """Environment steps between two greedy evaluations (rounded to whole updates)."""
     eval_episodes: int = 128
@@ -130,6 +236,8 @@ class TrainConfig:
     """Actor and critic."""
     expert: ExpertConfig = field(default_factory=ExpertConfig)
     """The expert loss."""
+    value_based: ValueBasedConfig = field(default_factory=ValueBasedConfig)
+    """Of the methods vdn and qmix; the others do not look at it."""
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "num_envs", "rollout_steps", "num_epochs", "num_minibatches"):

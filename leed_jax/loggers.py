@@ -1,16 +1,34 @@
-"""What a run says while it goes: a line per evaluation in a file, a bar on the terminal."""
+"""What a run says while it goes: who may listen, and a file with a line per evaluation."""
 
 import json
 import math
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import rich.console
-from rich import progress
+
+from leed_jax import files
+
+
+@runtime_checkable
+class Logger(Protocol):
+    """Anything that hears of evaluations; `leed_jax.logging_backends` has two.
+
+    A run that is resumed repeats the lines that came after its last checkpoint, with the same
+    numbers. Who writes them down anywhere replaces what there was from the first of them on.
+    """
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """A line per seed and evaluation: the fields of ``metrics.jsonl``, with NaN as it is."""
+        ...
+
+    def close(self) -> None:
+        """There will be no more lines."""
+        ...
 
 
 class MetricsWriter:
@@ -22,10 +40,10 @@ class MetricsWriter:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Opens the file at its end, creating it and its folder where missing."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(target)
-        self._file = target.open("a", encoding="utf-8")
+        self._path = Path(path)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(self._path)
+        self._file = self._path.open("a", encoding="utf-8")
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Appends one line.
@@ -38,6 +56,65 @@ class MetricsWriter:
         """
         self._file.write(json.dumps(jsonable(record), allow_nan=False) + "\n")
         self._file.flush()
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file so far."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def rewind(
+        self,
+        position: int,
+        begun: int,
+        lines: Sequence[Mapping[str, Any]],
+        own: Callable[[Mapping[str, Any]], bool],
+    ) -> None:
+        """Goes back to where the file was, for a run that is resumed from there.
+
+        Lines of that run behind ``position`` are removed: they will be written again. Lines of
+        others stay. If what is before ``position`` is not what the run had written, because
+        somebody changed the file, its lines are replaced by ``lines``, with a warning.
+
+        Args:
+          position: bytes of the file when the run had written ``lines``.
+          begun: bytes of the file when it had written none; what is before that is not looked at.
+          lines: that it had written.
+          own: whether a line is of this run.
+        """
+        content = self._path.read_bytes()
+
+        def is_own(line: bytes) -> bool:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                return False
+            return isinstance(record, dict) and own(record)
+
+        begun, known = begun if _whole_until(content, begun) else 0, _whole_until(content, position)
+        before, after = (
+            part.splitlines(keepends=True)
+            for part in (content[begun:position], content[max(begun, position) :])
+        )
+        wanted = [f"{json.dumps(jsonable(line), allow_nan=False)}\n".encode() for line in lines]
+        if not known or [line for line in before if is_own(line)] != wanted:
+            warnings.warn(
+                f"{self._path} was changed since the checkpoint was written: the lines of the run "
+                "that is resumed are written anew, behind all others",
+                stacklevel=2,
+            )
+            before = [line for line in before if not is_own(line)]
+        else:
+            wanted = []
+        after = [line for line in after if not is_own(line)]
+        kept = content[:begun] + b"".join([*before, *after, *wanted])
+        if kept == content:
+            return
+        self._file.close()
+        if content.startswith(kept):
+            os.truncate(self._path, len(kept))
+        else:
+            files.write(self._path, kept)
+        self._file = self._path.open("a", encoding="utf-8")
 
     def close(self) -> None:
         """Closes the file."""
@@ -96,12 +173,9 @@ def jsonable(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")
 
 
-def _short(number: float) -> str:
-    """Three digits or so: 950, 12.3k, 4.56M."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.0f}"
+def _whole_until(content: bytes, position: int) -> bool:
+    """Whether lines end at this position."""
+    return position <= len(content) and content[max(0, position - 1) : position] in (b"", b"\n")
 
 
 def _cut_torn_line(path: Path) -> None:
@@ -112,65 +186,3 @@ def _cut_torn_line(path: Path) -> None:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(path, whole)
-
-
-class TrainingProgress:
-    """A progress bar on stderr with return, speed and the time that is left.
-
-    Where stderr is no terminal only the bar's last state is printed, when the context is left.
-    Use as a context manager.
-    """
-
-    def __init__(self, description: str, total_steps: int, *, enabled: bool = True) -> None:
-        """Describes the bar; it appears when the context is entered.
-
-        Args:
-          description: what is trained, e.g. ``leed on mpe/simple_spread``.
-          total_steps: environment steps at which the bar is full.
-          enabled: False prints nothing at all.
-        """
-        # A chunk of training can take minutes, more than rich's usual window: estimate over all.
-        self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(bar_width=None),
-            progress.TaskProgressColumn(),
-            progress.TextColumn("{task.fields[status]}"),
-            progress.TextColumn("left"),
-            progress.TimeRemainingColumn(),
-            console=rich.console.Console(stderr=True),
-            speed_estimate_period=float("inf"),
-            expand=True,
-            disable=not enabled,
-        )
-        self._task = self._bar.add_task(description, total=total_steps, status="starting")
-
-    def update(
-        self, steps: int, team_return: float | None = None, steps_per_second: float | None = None
-    ) -> None:
-        """Moves the bar.
-
-        Args:
-          steps: environment steps so far.
-          team_return: of the last evaluation; None before the first.
-          steps_per_second: environment steps, over all seeds; None if not measured.
-        """
-        parts = []
-        if team_return is not None:
-            parts.append(f"return {team_return:.2f}")
-        if steps_per_second is not None:
-            parts.append(f"{_short(steps_per_second)} steps/s")
-        self._bar.update(self._task, completed=steps, status=" ".join(parts))
-
-    def __enter__(self) -> "TrainingProgress":
-        """Itself, with the bar shown."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stops the bar where it is."""
-        self._bar.stop()

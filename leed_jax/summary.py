@@ -71,7 +71,7 @@ def of_method(scenario: Scenario, result: TrainResult) -> dict[str, Any]:
         "compile_seconds": result.compile_seconds,
         "train_seconds": result.train_seconds,
         "peak_memory_mb": result.peak_memory_mb,
-        "diverged": {str(seed): update for seed, update in result.diverged.items()},
+        "diverged": {str(seed): why.as_json() for seed, why in result.diverged.items()},
     }
 
 

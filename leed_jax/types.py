@@ -75,7 +75,11 @@ class EnvSpec(NamedTuple):
         for name, value in wanted._replace(decision_share=self.decision_share)._asdict().items():
             found = getattr(self, name)
             if found != value:
-                raise ValueError(f"{what}: {name} is {found!r}, the environment has {value!r}")
+                raise ValueError(
+                    f"{what}: {name} is {found!r}, the environment has {value!r}; make the "
+                    f"scenario that it is of ({self.name}, {self.num_agents} agents, the same "
+                    "options)"
+                )
 
     @property
     def num_agents(self) -> int:

@@ -2,19 +2,24 @@
 
 python divided.py devices FOLDER mlp          five updates on one device and on eight
 python divided.py process FOLDER 0 2 PORT     process 0 of 2
+python divided.py resume FOLDER 0 2 PORT      the same, stopped and resumed; alone: FOLDER 0
 python divided.py run FOLDER 0                a process of a SLURM job, by the command line
 """
 
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    WANTED = 8 if sys.argv[1] == "devices" else 2
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={WANTED}"
+    WANTED = (
+        8 if sys.argv[1] == "devices" or (len(sys.argv) == 4 and sys.argv[1] == "resume") else 2
+    )
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={WANTED}"
+    os.environ["XLA_FLAGS"] = flags
     os.environ["JAX_PLATFORMS"] = "cpu"
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -28,10 +33,11 @@ from leed_jax.config import NetworkConfig, TrainConfig
 from leed_jax.optimization import (
     devices,
     experience,
-    loop,
-    losses,
+    interruption,
+    learners,
+    methods,
     minibatches,
-    networks,
+    programs,
     trainer,
     training,
 )
@@ -51,19 +57,19 @@ def config_of(kind: Any) -> TrainConfig:
 def five_updates(scenario: Any, demos: Any, config: TrainConfig, count: int | None) -> Any:
     """Parameters after every update, whether all devices had the same, and the step's HLO."""
     env = scenario.env
-    run = trainer.make_trainer(env, config, losses.resolve("leed", config))
+    run = trainer.make_trainer(env, config, methods.resolve("leed", config))
     data = minibatches.data(demos, config)
     mesh = devices.mesh(devices.choose(count), 1, config)
-    programs, _ = loop.compiled(env, run, config, 1, data, mesh)
+    compiled, _ = programs.compiled(env, run, config, 1, data, mesh)
     layout = devices.layout(mesh)
     begun = starts([Member(3, config.learning_rate, config.expert.weight)], env.spec)
-    state = programs.init(*devices.place(begun, layout.members))
+    state = compiled.init(*devices.place(begun, layout.members))
     alive, data, once = devices.place(
         (jnp.ones(1, bool), data, jnp.array(1, jnp.int32)), layout.everywhere
     )
     params, same = [], []
     for _ in range(UPDATES):
-        state, alive, _ = programs.advance(state, alive, data, once)
+        state, alive, *_ = compiled.advance(state, alive, data, once)
         copies = [
             [np.asarray(shard.data) for shard in leaf.addressable_shards]
             for leaf in jax.tree.leaves((state.params, state.optimiser))
@@ -72,14 +78,15 @@ def five_updates(scenario: Any, demos: Any, config: TrainConfig, count: int | No
         params.append([np.asarray(leaf) for leaf in jax.tree.leaves(state.params)])
     copies = {len(leaf.addressable_shards) for leaf in jax.tree.leaves(state.params)}
     rows = {leaf.addressable_shards[0].data.shape[1] for leaf in jax.tree.leaves(state.situation)}
-    return params, same, (copies, rows), programs.advance.as_text()
+    return params, same, (copies, rows), compiled.advance.as_text()
 
 
 def batches(scenario: Any, demos: Any, config: TrainConfig, count: int | None) -> Any:
     """All minibatches of a first update, of the rollout and of demonstrations."""
     env = scenario.env
-    run = trainer.make_trainer(env, config, losses.resolve("leed", config))
-    critic = networks.make_critic(config.network, env.spec)
+    method = methods.resolve("leed", config)
+    run = trainer.make_trainer(env, config, method)
+    learner = learners.make(env, config, method, None)
     data = minibatches.data(demos, config)
     mesh = devices.mesh(devices.choose(count), 1, config)
     layout = devices.layout(mesh)
@@ -87,9 +94,7 @@ def batches(scenario: Any, demos: Any, config: TrainConfig, count: int | None) -
     def first(key: Any, data: Any) -> Any:
         state = run.init(key)
         situation = devices.divide(state.situation, 0)
-        _, material, _ = experience.gather(
-            env, run.actor, critic, config, state.params, situation, key, None
-        )
+        _, material, _ = experience.gather(learner, state.params, situation, key)
         size = minibatches.population(config, env.spec)
         index = minibatches.shuffled(key, config, size)
         drawn = [minibatches.take(material, each, config.shuffle_groups) for each in index]
@@ -164,6 +169,51 @@ def as_process(number: int, count: int, port: int) -> dict[str, Any]:
     }
 
 
+def resumed(folder: str, number: int = 0, count: int = 1, port: int = 0) -> dict[str, Any]:
+    """A run that was stopped behind its first chunk and resumed, and one that was not."""
+    if count > 1:
+        devices.initialize_processes(
+            coordinator_address=f"127.0.0.1:{port}", num_processes=count, process_id=number
+        )
+    heard, compile_anew, kept = interruption.Watch.heard, programs.compiled, {}
+
+    def compiled(*arguments: Any) -> Any:
+        mesh = arguments[-1]
+        if mesh not in kept:  # which takes most of the time, and gives the same
+            kept[mesh] = compile_anew(*arguments)
+        return kept[mesh]
+
+    programs.compiled = compiled
+    given = {"seeds": (3,), "devices": None if count > 1 else 8}
+    # Its own folder for every process, so that only the first one's can have been read.
+    place = Path(folder, f"checkpoints-{number}")
+    scenario, demos = tiny_training.scenario(), tiny_training.demos()
+    whole = training.train(scenario, demos, CONFIG, **given)
+    interruption.Watch.heard = lambda self: 2
+    try:
+        training.train(scenario, demos, CONFIG, checkpoint_dir=place, **given)
+    except interruption.Interrupted as error:
+        said = str(error)
+    interruption.Watch.heard = heard
+    elsewhere = []
+    if count == 1:  # what eight devices began one device may end
+        copy = shutil.copytree(place, Path(folder, "copy"))
+        one = training.train(scenario, demos, CONFIG, seeds=(3,), checkpoint_dir=copy, resume=True)
+        elsewhere = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(one.params)]
+    found = training.train(scenario, demos, CONFIG, checkpoint_dir=place, resume=True, **given)
+    programs.compiled = compile_anew
+    kept.clear()  # programs that live as long as the process would keep it from ending
+    mine, theirs = ([np.asarray(x) for x in jax.tree.leaves(r.params)] for r in (found, whole))
+    return {
+        "said": said,
+        "written": place.exists(),
+        "updates": [line["updates"] for line in found.history],
+        "equal": all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True)),
+        "params": [leaf.tolist() for leaf in mine],
+        "elsewhere": elsewhere,
+    }
+
+
 def by_command(folder: str) -> dict[str, Any]:
     from leed_jax import cli
 
@@ -182,6 +232,8 @@ if __name__ == "__main__":
         if mode == "devices"
         else by_command(folder)
         if mode == "run"
+        else resumed(folder, *map(int, rest))
+        if mode == "resume"
         else as_process(*map(int, rest))
     )
     Path(folder, f"{mode}-{rest[0]}.json").write_text(json.dumps(found))

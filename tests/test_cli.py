@@ -1,8 +1,12 @@
 """The command line: arguments in two spellings, and a results folder that can be resumed."""
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ import tiny_training
 from generation.fakes import Scripted
 from PIL import Image
 
-from leed_jax import cli, instructions, loggers, scenarios
+from leed_jax import cli, instructions, loggers, run_folder, scenarios
 from leed_jax.cli import RunConfig
 from leed_jax.config import TrainConfig
 from leed_jax.generation import (
@@ -22,6 +26,8 @@ from leed_jax.generation import (
     transcripts,
 )
 from leed_jax.optimization import training
+from leed_jax.optimization.interruption import Interrupted
+from leed_jax.optimization.methods import METHODS
 from leed_jax.scenarios import Scenario, Threshold
 
 METHOD_KEYS = {
@@ -71,7 +77,11 @@ def test_without_arguments_the_defaults_are_run() -> None:
     assert cli.parse([]) == RunConfig()
 
 
-@pytest.mark.parametrize("argument", ["methods=qmix", "train.num_env=4", "seeds=many"])
+def test_every_method_can_be_named() -> None:
+    assert cli.parse(["--methods", *METHODS]).methods == tuple(METHODS)
+
+
+@pytest.mark.parametrize("argument", ["methods=telepathy", "train.num_env=4", "seeds=many"])
 def test_what_cannot_be_parsed_ends_the_program(
     argument: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,10 +169,14 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def fake(*_: Any, method: str, metrics: Any, **__: Any) -> Any:
         names.append(method)
-        result = dataclasses.replace(tiny_training.result(), method=method, seeds=(0, 1))
-        for line in result.history:
-            metrics.write({**line, "method": method})
-        return result
+        made = tiny_training.result()
+        history = [
+            {**line, "method": method, "seed": made.seeds.index(line["seed"])}
+            for line in made.history
+        ]
+        for line in history:
+            metrics.write(line)
+        return dataclasses.replace(made, method=method, seeds=(0, 1), history=history)
 
     monkeypatch.setattr(training, "train", fake)
     return names
@@ -280,7 +294,7 @@ def test_an_unfinished_method_is_trained_anew_and_its_lines_are_replaced(
 def test_a_folder_with_another_configuration_is_refused_by_field(
     copied: RunConfig, trained: list[str], field: str, value: Any
 ) -> None:
-    with pytest.raises(FileExistsError, match=f"whose {field} is another"):
+    with pytest.raises(FileExistsError, match=f"another configuration: {field}.* there and .* now"):
         cli.run(dataclasses.replace(copied, **{field: value}))
     assert trained == []
 
@@ -299,7 +313,7 @@ def test_a_resumed_run_asks_no_model_again(
     def asked(*_: Any, **__: Any) -> None:
         pytest.fail("a model was asked for demonstrations that are on disk")
 
-    monkeypatch.setattr(cli, "generate_demonstrations", asked)
+    monkeypatch.setattr(cli.plan_quality, "demonstrations", asked)
     cli.run(copied)
     assert trained == []
 
@@ -310,7 +324,7 @@ def test_a_model_that_gives_no_answer_leaves_no_folder(
     def refuse(*_: Any, **__: Any) -> None:
         raise GenerationError("nothing was answered")
 
-    monkeypatch.setattr(cli, "generate_demonstrations", refuse)
+    monkeypatch.setattr(cli.plan_quality, "demonstrations", refuse)
     with pytest.raises(GenerationError):
         cli.run(dataclasses.replace(config, results=tmp_path))
     assert list(tmp_path.iterdir()) == []
@@ -322,3 +336,225 @@ def test_a_folder_that_is_no_run_is_refused(copied: RunConfig, trained: list[str
     with pytest.raises(FileExistsError, match="is no run"):
         cli.run(dataclasses.replace(copied, name="mine"))
     assert [file.name for file in (copied.results / "mine").iterdir()] == ["thesis.txt"]
+
+
+# ------------------------------------------------- to be gone on with, and what stops a run
+
+
+def unfinished(config: RunConfig) -> Path:
+    """The copied run without the result of its second method."""
+    folder = config.results / "toy"
+    (folder / "checkpoints" / "ippo.json").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("spelling", [["--resume", "{}"], ["--resume={}"], ["resume={}"]])
+def test_resume_goes_on_with_the_run_of_a_folder_where_it_lies_now(
+    copied: RunConfig, trained: list[str], spelling: list[str]
+) -> None:
+    moved = unfinished(copied).rename(copied.results / "moved")
+    folder = cli.carry_out([part.format(moved) for part in spelling])
+    assert folder == moved and trained == ["ippo"]
+    assert read(folder, "summary.json")["command"] == read(folder, "config.json")["command"]
+
+
+@pytest.mark.parametrize(
+    "beside", [["--seeds", "2"], ["seeds=2"], ["--no-progress"], ["--resume", "x"], ["x"]]
+)
+def test_resume_takes_no_other_option(copied: RunConfig, beside: list[str]) -> None:
+    with pytest.raises(ValueError, match="takes the folder of a run and nothing beside it"):
+        cli.parse(["--resume", str(copied.results / "toy"), *beside])
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"config": {"seeds": "many"}}'])
+def test_a_folder_without_a_run_is_told_in_one_line(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(cli.EndedError, match=r"config\.json") as ended:
+        cli.carry_out(["--resume", str(tmp_path)])
+    assert ended.value.status == 1 and "\n" not in str(ended.value)
+
+
+def test_training_gets_a_place_for_its_checkpoints_and_goes_on_from_there(
+    copied: RunConfig, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, fake, given = unfinished(copied), training.train, []
+
+    def train(*arguments: Any, **options: Any) -> Any:
+        place = options["checkpoint_dir"]
+        given.append((place, options["resume"], options["keep"]))
+        if place is not None:
+            (place / "00000002").mkdir(parents=True)
+        return fake(*arguments, **options)
+
+    monkeypatch.setattr(training, "train", train)
+    cli.run(dataclasses.replace(copied, checkpoints=2))
+    assert not (folder / "checkpoints" / "ippo").exists()  # a finished method needs none
+    (folder / "checkpoints" / "ippo.json").unlink()
+    cli.run(dataclasses.replace(copied, checkpoints=0))
+    assert given == [(folder / "checkpoints" / "ippo", True, 2), (None, False, 1)]
+
+
+def test_loggers_get_the_lines_and_are_closed(
+    copied: RunConfig, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Any] = []
+    fake = training.train
+
+    class Listener:
+        def write(self, record: Any) -> None:
+            events.append(record)
+
+        def close(self) -> None:
+            events.append("closed")
+
+    def make(names: Any, folder: Path, config: Any) -> list[Any]:
+        events.append((names, folder.name, config["seeds"], "generation" in config))
+        return [Listener()]
+
+    def train(*arguments: Any, loggers: Any, **options: Any) -> Any:
+        for each in loggers:
+            each.write("a line")
+        return fake(*arguments, **options)
+
+    unfinished(copied)
+    monkeypatch.setattr(cli.logging_backends, "make", make)
+    monkeypatch.setattr(training, "train", train)
+    # The run was begun without: they say nothing about its numbers.
+    cli.run(dataclasses.replace(copied, loggers=("tensorboard",)))
+    assert trained == ["ippo"]
+    assert events == [(("tensorboard",), "toy", 2, False), "a line", "closed"]
+
+
+def test_what_is_typed_to_go_on_is_what_was_typed_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    for begun, wanted in (
+        ("/usr/bin/leed", "leed run"),
+        ("/home/x/experiments/run.py", "python -m experiments.run"),
+    ):
+        monkeypatch.setattr("sys.argv", [begun])
+        assert run_folder.resume_command(Path("results/x")) == f"{wanted} --resume results/x"
+
+
+def test_lines_of_a_method_with_checkpoints_are_left_to_its_training(copied: RunConfig) -> None:
+    folder = unfinished(copied)
+    (folder / "checkpoints" / "ippo" / "00000002").mkdir(parents=True)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"method": "bc", "updates": 0}\n{"method": "ippo", "torn')
+    run_folder.drop_unfinished(folder)
+    lines = loggers.read_metrics(folder / "metrics.jsonl")
+    assert [line["method"] for line in lines] == ["leed"] * 8 + ["ippo"] * 8
+    assert (folder / "metrics.jsonl").read_bytes().endswith(b"}\n")
+
+
+def test_what_a_killed_process_left_is_removed(copied: RunConfig, trained: list[str]) -> None:
+    folder = copied.results / "toy"
+    (folder / "checkpoints" / "leed" / "00000005").mkdir(parents=True)
+    left = [
+        folder / "summary.json.0a1b2c3d.partial",
+        folder / "checkpoints/x.json.00000000.partial",
+    ]
+    own = folder / "thesis.partial"
+    for path in (*left, own):
+        path.write_text("half of")
+    cli.run(copied)
+    assert not any(path.exists() for path in left) and own.exists()
+    assert not (folder / "checkpoints" / "leed").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (Interrupted("stopped after 64 steps", signal.SIGTERM), 143, "Interrupted"),
+        (Interrupted("stopped after 64 steps", signal.SIGINT), 130, "Interrupted"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x"), 1, "OSError"),
+    ],
+)
+def test_a_run_that_is_stopped_says_how_to_go_on(
+    copied: RunConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    status: int,
+    kind: str,
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise error
+
+    folder = unfinished(copied)
+    monkeypatch.setattr(training, "train", stop)
+    with pytest.raises(cli.EndedError) as ended:
+        cli.carry_out(["--resume", str(folder)])
+    assert (ended.value.status, ended.value.kind) == (status, kind)
+    assert str(ended.value).endswith(f"python -m experiments.run --resume {folder}")
+
+
+def test_sigterm_outside_of_training_ends_a_run_too(
+    copied: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    before = signal.getsignal(signal.SIGTERM)
+    (copied.results / "toy" / "demonstrations.npz").unlink()
+    monkeypatch.setattr(cli.plan_quality, "demonstrations", ask)
+    with pytest.raises(cli.EndedError, match="stopped by SIGTERM") as ended:
+        cli.carry_out(["--resume", str(copied.results / "toy")])
+    assert ended.value.status == 143 and signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_place_that_cannot_be_written_is_told_before_a_model_is_asked(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: Any, **__: Any) -> None:
+        pytest.fail("a model was asked")
+
+    monkeypatch.setattr(cli.plan_quality, "demonstrations", asked)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        cli.run(dataclasses.replace(config, results=tmp_path / "file"))
+
+    def full(**options: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), options["dir"])
+
+    monkeypatch.setattr(run_folder.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(cli, "parse", lambda _: dataclasses.replace(config, results=tmp_path))
+    monkeypatch.setattr(cli.compilation, "announce_cache", lambda _: None)
+    with pytest.raises(cli.EndedError, match=r"No space left .*free some space") as ended:
+        cli.carry_out([])
+    assert "\n" not in str(ended.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_that_fills_up_leaves_whole_files_and_a_run_to_go_on_with(
+    copied: RunConfig, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = unfinished(copied)
+    (folder / "summary.json").unlink()
+    (folder / "checkpoints" / "ippo.safetensors").unlink()
+    before, room, sync = set(folder.rglob("*")), [0], os.fsync
+
+    def write(number: int) -> None:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        room[0] -= 1
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", write)
+    failures = 0
+    while True:
+        room[0] = failures
+        try:
+            cli.run(copied)
+            break
+        except OSError as error:
+            assert error.errno == errno.ENOSPC and str(folder) in str(error.filename)
+            failures += 1
+        new = set(folder.rglob("*")) - before
+        for path in [path for path in new if path.suffix == ".json"]:
+            json.loads(path.read_text())
+        assert not [path for path in new if path.suffix == ".partial"]
+        assert failures < 20
+    # summary of leed, parameters, card, summary of both, animation: one write after the other.
+    assert failures >= 4 and (folder / "checkpoints" / "ippo.json").exists()
+    assert len(loggers.read_metrics(folder / "metrics.jsonl")) == 16

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from leed_jax import demonstrations
+from leed_jax import demonstration_files, demonstrations, weighting
 from leed_jax.demonstrations import DemonstrationArrays, Demonstrations
 from leed_jax.types import EnvSpec
 
@@ -143,7 +143,7 @@ def test_a_truncated_or_damaged_file_is_refused(tmp_path):
 def test_a_file_that_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
     path = tmp_path / "demos.npz"
     make().save(path)
-    monkeypatch.setattr(demonstrations, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(demonstration_files, "MAX_FILE_BYTES", 1000)
     with pytest.raises(ValueError, match=r"unpacks to .* bytes, 1,000 are allowed"):
         demonstrations.load(path)
 
@@ -277,9 +277,9 @@ def test_rows_of_agents_who_are_valid_in_the_same_steps_are_these_steps():
     demos = make()
     valid = np.repeat(np.asarray(demos.arrays.valid)[..., :1], 2, axis=2)
     together = dataclasses.replace(demos, arrays=demos.arrays._replace(valid=valid))
-    for weighting in ("uniform", "return"):
-        episodes = together.episodes(weighting)
-        rows = together.rows(weighting)
+    for by in ("uniform", "return"):
+        episodes = together.episodes(by)
+        rows = together.rows(by)
         for found, values in zip(rows, episodes, strict=True):
             np.testing.assert_array_equal(found, values[valid.any(-1)])
 
@@ -298,7 +298,7 @@ def test_repeated_rows_leave_weighted_means_as_they_were():
 def test_weights_by_return_follow_the_formula():
     demos = with_returns([[0, 2], [2, 2]])
     # Ann: mean 1, deviation 1, best 2: exp(-2) = 0.1353 and exp(0) = 1. Bob: all alike, 1 and 1.
-    weights = demonstrations.episode_weights(np.asarray(demos.arrays.returns), "return")
+    weights = weighting.episode_weights(np.asarray(demos.arrays.returns), "return")
     np.testing.assert_allclose(weights, [[0.135335, 1], [1, 1]], rtol=1e-5)
     rows = demos.rows("return")
     # Ann has 2 rows of the first episode and 3 of the second; (2 * 0.135335 + 3) / 5 = 0.654134.
@@ -311,8 +311,10 @@ def test_weights_by_return_follow_the_formula():
     assert rows.weight.dtype == np.float32
 
 
-def test_the_mean_weight_over_an_agents_valid_rows_is_one():
-    weight = make(8, 20).rows("return").weight
+@pytest.mark.parametrize("by", ["return", "advantage"])
+def test_the_mean_weight_over_an_agents_valid_rows_is_one(by):
+    weight = make(8, 20).rows(by).weight
+    assert len(np.unique(weight)) > 2
     for agent in range(2):
         assert weight[weight[:, agent] > 0, agent].mean() == pytest.approx(1)
 
@@ -334,9 +336,9 @@ def test_more_padding_changes_nothing_in_the_rows():
             for values in demos.arrays
         )
     )
-    for weighting in ("uniform", "return"):
-        more = dataclasses.replace(demos, arrays=padded).rows(weighting)
-        jax.tree.map(np.testing.assert_array_equal, demos.rows(weighting), more)
+    for by in ("uniform", "return", "advantage"):
+        more = dataclasses.replace(demos, arrays=padded).rows(by)
+        jax.tree.map(np.testing.assert_array_equal, demos.rows(by), more)
 
 
 def test_uniform_batches_draw_every_row_alike():

@@ -1,5 +1,7 @@
 """Files appear whole or not at all."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +30,25 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(
     with pytest.raises(OSError, match="no space"):
         files.write(path, "after")
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "kept.json"
+    files.write(path, "old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        files.write(path, "new")
+    said = files.in_words(caught.value)
+    assert said == f"No space left on device: '{path}' (the disk is full: free some space)"
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_errors_without_a_number_are_told_as_they_are_on_one_line() -> None:
+    assert files.in_words(FileExistsError("there is\none already")) == "there is one already"
+    unknown = OSError(errno.EPIPE, "Broken pipe")
+    assert files.in_words(unknown) == "Broken pipe"

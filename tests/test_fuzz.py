@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.torture import fuzz, fuzz_answers, fuzz_demonstrations
+from experiments.torture import (
+    archive_parts,
+    check_teams,
+    forged_teams,
+    fuzz,
+    fuzz_answers,
+    fuzz_demonstrations,
+    fuzz_teams,
+)
 from leed_jax import answers, archives, demonstrations
 from leed_jax.instructions import ANY_EPISODE
 
@@ -35,6 +43,12 @@ def broken(cases: Any) -> list[str]:
 
 def test_no_damaged_file_is_taken_and_none_does_harm(files: fuzz_demonstrations.Cases) -> None:
     assert broken(files) == []
+
+
+def test_no_damaged_team_is_taken_and_none_does_harm() -> None:
+    cases = fuzz_teams.Cases(0)
+    assert broken(cases) == []
+    cases.close()
 
 
 def test_no_mutated_answer_is_taken_that_a_second_check_refuses() -> None:
@@ -103,6 +117,17 @@ def test_the_second_check_of_files_knows_a_wrong_value(tmp_path: Path) -> None:
     assert fuzz_demonstrations.invalid(out.getvalue()) == ["action 4 at (0, 0, 0)"]
 
 
+def test_the_second_check_of_teams_knows_a_wrong_value() -> None:
+    for number in range(6):
+        assert check_teams.invalid(*forged_teams.base(number)) == []
+    card, params = forged_teams.base(1)
+    another = card.replace(b'"hidden_sizes": [3]', b'"hidden_sizes": [4]')
+    assert another != card
+    assert any("is [2, 2, 6, 3]" in fault for fault in check_teams.invalid(another, params))
+    wrong = card.replace(b'"updates": 1', b'"updates": "1"', 1)
+    assert check_teams.invalid(wrong, params) == ["history: updates"]
+
+
 # --------------------------------------------------------------------------- single hazards
 
 
@@ -119,15 +144,15 @@ def test_memory_is_not_reserved_for_what_a_file_claims(tmp_path: Path) -> None:
     path = tmp_path / "claims.npz"
     fuzz_demonstrations.base(0, continuous=False).save(path)
     claim = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}"
-    repacked(path, reward=fuzz_demonstrations._claimed(claim))
+    repacked(path, reward=archive_parts.claimed(claim))
     with pytest.raises(ValueError, match=r"reward: shape .* takes 4,000,000,000,000 bytes, there"):
         demonstrations.load(path)
 
 
 def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     fuzz_demonstrations.base(0, continuous=False).save(tmp_path / "once.npz")
-    members = fuzz_demonstrations._members((tmp_path / "once.npz").read_bytes())
-    twice = fuzz_demonstrations._doubled(list(members.items()), "reward.npy")
+    members = archive_parts.members((tmp_path / "once.npz").read_bytes())
+    twice = archive_parts.doubled(list(members.items()), "reward.npy")
     (tmp_path / "twice.npz").write_bytes(twice)
     with pytest.raises(ValueError, match=r"its members are wrong: has twice 'reward\.npy'"):
         demonstrations.load(tmp_path / "twice.npz")

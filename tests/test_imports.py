@@ -14,16 +14,22 @@ PACKAGE = Path(__file__).parents[1] / "leed_jax"
 EXPERIMENTS = PACKAGE.parent / "experiments"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"types", "config", "files", "versions", "archives"}
+BASE = {"types", "config", "files", "versions", "archives", "specs", "digests", "quoting"}
 WORLD = BASE | {"instructions", "environments", "road", "episodes", "demonstrations"}
 ALLOWED = {
     "types": set(),
     "files": set(),
     "archives": set(),
+    "specs": set(),
+    "quoting": set(),
+    "digests": set(),
+    "settings": set(),
+    "weighting": set(),
     "versions": set(),
     "config": {"types"},
     "statistics": set(),
     "loggers": BASE,
+    "console": set(),
     "compilation": set(),
     "instructions": BASE,
     "answers": BASE | {"instructions"},
@@ -31,11 +37,13 @@ ALLOWED = {
     "environments": BASE | {"road"},
     "road": BASE,
     "episodes": BASE,
-    "demonstrations": BASE,
+    "demonstration_arrays": BASE,
+    "demonstration_files": BASE | {"demonstration_arrays"},
+    "demonstrations": BASE | {"weighting", "demonstration_arrays", "demonstration_files"},
     "scenarios": WORLD,
     "execution": WORLD | {"scenarios"},
     "generation": WORLD | {"answers", "scenarios", "execution", "loggers"},
-    "optimization": BASE | {"demonstrations", "episodes", "statistics", "loggers"},
+    "optimization": BASE | {"demonstrations", "episodes", "statistics", "loggers", "console"},
 }
 """What each room may import, besides itself; rooms not listed stand above all of these."""
 
@@ -122,10 +130,12 @@ socket.socket = Refused
 
 import sys
 import leed_jax
+import leed_jax.logging_backends
 
 for name in leed_jax.__all__:
     getattr(leed_jax, name)
-loaded = {"litellm", "openai", "jaxmarl", "matplotlib.pyplot", "wandb", "sumolib"}
+loaded = {"litellm", "openai", "jaxmarl", "matplotlib.pyplot", "sumolib"}
+loaded |= {"wandb", "tensorboardX", "tensorboard"}
 loaded &= set(sys.modules)
 assert not loaded, f"import leed_jax imports {loaded}"
 from jax._src import xla_bridge

@@ -1,4 +1,4 @@
-"""The metrics file survives interruptions; the progress bar is seen only where it is wanted."""
+"""The metrics file survives interruptions."""
 
 import json
 
@@ -46,6 +46,52 @@ def test_opening_again_appends_and_removes_a_torn_line(tmp_path):
     assert path.read_text() == '{"env_steps": 1}\n{"env_steps": 2}\n'
 
 
+def is_mine(record):
+    return record.get("seed") == 3
+
+
+def test_rewinding_removes_the_lines_of_one_run_behind_a_position_and_no_others(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    mine, others = [{"seed": 3, "at": at} for at in range(4)], {"seed": 4, "at": 0}
+    path.write_text(json.dumps({"seed": 3, "of": "an earlier run"}) + "\n")
+    with loggers.MetricsWriter(path) as writer:
+        earlier = begun = writer.position
+        writer.write(mine[0])
+        writer.write(mine[1])
+        position = writer.position
+        assert earlier < position == path.stat().st_size
+        inode = path.stat().st_ino
+        writer.write(mine[2])
+        writer.rewind(position, begun, mine[:2], is_mine)
+        # Nothing of anybody else behind it: the file is cut, not written anew.
+        assert path.stat().st_ino == inode and path.stat().st_size == position
+        writer.write(mine[2])
+        writer.write(others)
+        writer.write(mine[3])
+        writer.rewind(position, begun, mine[:2], is_mine)
+        writer.write(mine[2])
+    found = loggers.read_metrics(path)
+    assert found == [{"seed": 3, "of": "an earlier run"}, *mine[:2], others, mine[2]]
+
+
+@pytest.mark.parametrize(
+    "content", ["", '{"seed": 4}\n', '{"seed": 4}\n{"seed": 3, "at": 7}\nno\n']
+)
+def test_a_file_that_was_changed_gets_the_lines_of_a_resumed_run_anew(tmp_path, content):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(content)
+    mine = [{"seed": 3, "at": 0}, {"seed": 3, "at": 1, "team_return": float("nan")}]
+    with loggers.MetricsWriter(path) as writer:
+        with pytest.warns(UserWarning, match="was changed since the checkpoint"):
+            writer.rewind(1000, 900, mine, is_mine)
+        writer.write({"seed": 3, "at": 2})
+    lines = path.read_text().splitlines()
+    kept = [line for line in content.splitlines() if '"seed": 3' not in line]
+    assert lines[: len(kept)] == kept
+    found = [json.loads(line) for line in lines[len(kept) :]]
+    assert [line["at"] for line in found] == [0, 1, 2] and found[1]["team_return"] is None
+
+
 def test_what_json_lacks_is_refused_and_leaves_the_file_whole(tmp_path):
     path = tmp_path / "metrics.jsonl"
     with loggers.MetricsWriter(path) as writer, pytest.raises(TypeError, match="set"):
@@ -58,20 +104,3 @@ def test_a_broken_line_is_named(tmp_path):
     path.write_text('{"env_steps": 1}\nnonsense\n')
     with pytest.raises(ValueError, match="line 2"):
         loggers.read_metrics(path)
-
-
-def test_progress_goes_to_stderr_with_return_and_speed(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    with loggers.TrainingProgress("leed on mpe/simple_spread", 1000) as bar:
-        bar.update(500, team_return=-41.256, steps_per_second=12345.6)
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    for part in ("leed on mpe/simple_spread", "50%", "return -41.26", "12.3k steps/s", "left"):
-        assert part in shown.err
-
-
-def test_disabled_progress_prints_nothing(capsys):
-    with loggers.TrainingProgress("leed", 1000, enabled=False) as bar:
-        bar.update(1000, team_return=0.0, steps_per_second=1.0)
-    shown = capsys.readouterr()
-    assert shown.out + shown.err == ""

@@ -1,13 +1,17 @@
 """Training on the toy line in a second or two, for all tests that need something trained."""
 
 import functools
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import line_world
 
 from leed_jax import execution
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.optimization.results import TrainResult
+from leed_jax.optimization.states import Trainer, TrainState
 from leed_jax.optimization.training import train
 from leed_jax.scenarios import Scenario
 
@@ -43,6 +47,40 @@ def demos() -> Demonstrations:
 def result() -> TrainResult:
     """Two seeds of LEED; not to be changed, tests share it."""
     return train(scenario(), demos(), CONFIG, method="leed", seeds=SEEDS)
+
+
+def poisoned(make_trainer: Any, seed: int, last: int, poison: Any) -> Any:
+    """A `make_trainer` whose seed comes out of its ``last`` update, counted from 1, poisoned.
+
+    Args:
+      make_trainer: the true one.
+      seed: whose.
+      last: from 1.
+      poison: (now?, state, metrics) -> state, metrics; ``now`` is traced.
+    """
+
+    def make(*arguments: Any) -> Trainer:
+        run = make_trainer(*arguments)
+        # The seed's key is one of four at the start, and one of three after each update.
+        marked = jax.random.split(jax.random.key(seed), 4)[3]
+        for _ in range(last - 1):
+            marked = jax.random.split(marked, 3)[0]
+
+        def update(state: TrainState, data: Any) -> Any:
+            now = (jax.random.key_data(state.key) == jax.random.key_data(marked)).all()
+            return poison(now, *run.update(state, data))
+
+        return run._replace(update=update)
+
+    return make
+
+
+def infinite_critic(now: Any, state: Any, metrics: Any) -> Any:
+    """The second agent's critic is infinite."""
+    critic = jax.tree.map(
+        lambda leaf: jnp.where(now, leaf.at[1].set(jnp.inf), leaf), state.params["critic"]
+    )
+    return state._replace(params={**state.params, "critic": critic}), metrics
 
 
 @functools.cache

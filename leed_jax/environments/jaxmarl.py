@@ -58,6 +58,7 @@ def as_array_env(
     action_mask: Callable[[State], dict[str, Any]] | None = None,
     decision: Callable[[State], Any] | None = None,
     reward: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None,
+    global_state: Callable[[dict[str, Any]], Any] | None = None,
     measures: tuple[Measure, ...] = (),
 ) -> ArrayEnv:
     """``env`` with observations, rewards and actions of all agents as arrays.
@@ -74,6 +75,8 @@ def as_array_env(
       decision: state -> bool[N], false for agents whose action does not matter now (dead, or not
         their turn); without it every action matters.
       reward: (rewards, info) of ``step_env`` -> rewards to train on, by agent, e.g. shaped ones.
+      global_state: what ``reset`` and ``step_env`` give as observations -> the state that central
+        critics see, e.g. SMAX's ``world_state``; without it all agents' observations, joined.
       measures: success metrics.
 
     Observations are flattened; where all agents see a grid of one shape, the specification keeps
@@ -111,6 +114,7 @@ def as_array_env(
             ended = jnp.broadcast_to(terminated(state), (num_agents,))
         mask = legal if action_mask is None else legal & (stack(action_mask(state), actions) > 0)
         observations = stack(observation, width)
+        whole = observations if global_state is None else global_state(observation)
         return TimeStep(
             observation=observations,
             reward=rewards,
@@ -118,7 +122,7 @@ def as_array_env(
             truncated=done & ~ended.all(),
             action_mask=mask,
             decision=jnp.ones(num_agents, bool) if decision is None else decision(state),
-            global_state=observations.ravel(),
+            global_state=jnp.ravel(whole).astype(jnp.float32),
         )
 
     def reset(key: Any) -> tuple[State, TimeStep]:

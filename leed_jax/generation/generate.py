@@ -91,14 +91,11 @@ def generate_plans(
       ValueError: ``plans`` or ``goal`` is unknown, or ``transcript`` is of no use.
     """
     config = GenerationConfig() if config is None else config
-    if plans not in ("relational", "concrete"):
-        raise ValueError(f"plans must be 'relational' or 'concrete', got {plans!r}")
+    asked = question(scenario, plans, goal, config)
     keys = _start_keys(scenario, config, plans)
-    question = Question(scenario, plans, goal, _states(scenario, keys))
-    question.request()  # an unknown goal is refused before anything is looked up or asked
     wanted = transcripts.specification(scenario, plans, goal)
     client, source = sources.client(model, config, wanted, transcript)
-    conversations = sources.conversations(client, config, wanted, source, transcript, question)
+    conversations = sources.conversations(client, config, wanted, source, transcript, asked)
     with display.show(progress, len(conversations)) as report:
         setting = Setting(
             client,
@@ -110,6 +107,23 @@ def generate_plans(
         session = Session(setting, conversations, Budget(config, source))
         session.run()
     return _result(session, scenario, plans, goal)
+
+
+def question(
+    scenario: Scenario, plans: PlanKind, goal: Goal, config: GenerationConfig | None = None
+) -> Question:
+    """What `generate_plans` with these arguments would ask; nobody is asked.
+
+    Raises:
+      ValueError: ``plans`` or ``goal`` is unknown.
+    """
+    config = GenerationConfig() if config is None else config
+    if plans not in ("relational", "concrete"):
+        raise ValueError(f"plans must be 'relational' or 'concrete', got {plans!r}")
+    keys = _start_keys(scenario, config, plans)
+    found = Question(scenario, plans, goal, _states(scenario, keys))
+    found.request()  # an unknown goal is refused before anything is looked up or asked
+    return found
 
 
 def generate_demonstrations(
@@ -155,12 +169,17 @@ def generate_demonstrations(
     if plans == "concrete":
         keys = _start_keys(scenario, generated.config, plans)
     else:
-        keys = jax.random.split(_folded(seed, _DEMONSTRATIONS), num_episodes)
+        keys = demonstration_keys(seed, num_episodes)
     # Concrete plans were made for starts that the prompt shows, and those are scored starts.
     executed = execution.execute(
         scenario, list(generated.plans.values()), keys, scored=plans == "concrete"
     )
     return execution.from_executed(scenario, executed, provenance(scenario, generated, seed))
+
+
+def demonstration_keys(seed: int, num_episodes: int) -> Key[Array, "K"]:
+    """Of the resets on which demonstrations with this seed are executed."""
+    return jax.random.split(_folded(seed, _DEMONSTRATIONS), num_episodes)
 
 
 def provenance(scenario: Scenario, generated: Generated, seed: int) -> dict[str, Any]:

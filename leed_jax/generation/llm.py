@@ -41,6 +41,11 @@ def load() -> Any:
     return litellm
 
 
+def price(model: str, prompt_tokens: int, answer_tokens: int) -> float | None:
+    """USD for so many tokens, by litellm's own list; None where it does not know the model."""
+    return _cost_by_name(load(), model, prompt_tokens, answer_tokens)
+
+
 class LiteLLM:
     """A `clients.Client` for ``provider/name``, or for a server at ``config.api_base``."""
 

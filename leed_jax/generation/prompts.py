@@ -6,12 +6,12 @@ asked in groups of agents (`groups`); a prompt is then about one group, the rest
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from leed_jax import answers, instructions
 from leed_jax.instructions import ANY_EPISODE, Choice, Command, Plan
+from leed_jax.quoting import named, quoted
 from leed_jax.scenarios import Scenario
 from leed_jax.types import State
 
@@ -20,9 +20,6 @@ TEMPLATE_VERSION = 1
 
 REVIEW = "Your previous answer"
 """Title of the section with feedback, the last one."""
-
-_PLAIN = re.compile(r"[\w.:#>+*/()-]+")
-"""Names of agents and commands that cannot be taken for anything else stand without quotes."""
 
 MAX_NAMED_AGENTS = 12
 """The names of a larger team are not listed in the form of the answer."""
@@ -124,15 +121,6 @@ def request(
     return Request(messages, answers.json_schema(scenario.vocabulary, names), names)
 
 
-def quoted(name: str) -> str:
-    """A name in quotes, on one line whatever it holds, as JSON has it."""
-    return json.dumps(name, ensure_ascii=not name.isprintable())
-
-
-def _named(name: str) -> str:
-    return name if _PLAIN.fullmatch(name) else quoted(name)
-
-
 def _episodes(
     scenario: Scenario, kind: PlanKind, starts: Sequence[State], names: Sequence[str]
 ) -> str:
@@ -150,7 +138,7 @@ def _episodes(
 
 
 def _command(command: Command) -> str:
-    lines = [f"- {_named(command.name)}: {command.meaning}."]
+    lines = [f"- {named(command.name)}: {command.meaning}."]
     for parameter in command.parameters:
         if isinstance(parameter, Choice) and parameter.shown is not None:
             allowed = parameter.shown
@@ -161,7 +149,7 @@ def _command(command: Command) -> str:
                 f"a number from {parameter.low:g} to {parameter.high:g} "
                 f"(steps of {parameter.resolution:g})"
             )
-        lines.append(f"  - {_named(parameter.name)}, {allowed}: {parameter.meaning}.")
+        lines.append(f"  - {named(parameter.name)}, {allowed}: {parameter.meaning}.")
     return "\n".join(lines)
 
 
@@ -202,10 +190,10 @@ def _format(scenario: Scenario, names: Sequence[str]) -> str:
     item = {"command": command.name, **values, **({"max_steps": 2} if timed else {})}
     example = json.dumps({"instructions": [item], **({"repeat": False} if timed else {})})
     first, *others = vocabulary.agents
-    everyone = f": {', '.join(map(_named, vocabulary.agents))}"
+    everyone = f": {', '.join(map(named, vocabulary.agents))}"
     forms = [f"{quoted(agent)}: ..." for agent in others]
     if len(vocabulary.agents) > MAX_NAMED_AGENTS:
-        everyone = f", {_named(first)} to {_named(others[-1])}"
+        everyone = f", {named(first)} to {named(others[-1])}"
         forms = [forms[0], f"and so on to {quoted(others[-1])}: ..."]
     plan = ", ".join([f"{{{quoted(first)}: {example}", *forms]) + "}"
     plans = ", ".join(f'"{name}": {plan if i == 0 else "..."}' for i, name in enumerate(names))
@@ -241,7 +229,7 @@ def _review(review: Review, round_number: int, *, timed: bool) -> str:
         ),
         *(f"- {name}: {value:.2f}" for name, value in review.measures.items()),
         *([review.everyone] if review.everyone else []),
-        *(f"- {_named(agent)}: {text}" for agent, text in review.agents.items()),
+        *(f"- {named(agent)}: {text}" for agent, text in review.agents.items()),
         "Improve on it where you can, and give the whole answer again.",
     ]
     return "\n".join(lines)

@@ -23,7 +23,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from leed_jax.config import TrainConfig
 from leed_jax.optimization import networks, returns, rollout
-from leed_jax.optimization.rollout import Finished, Progress, Situation
+from leed_jax.optimization.rollout import Progress
+from leed_jax.optimization.situations import NOTHING_MORE, Extras, Finished, Situation
 from leed_jax.types import Action, ArrayEnv, EnvSpec, Expert
 
 
@@ -36,8 +37,10 @@ class Rows(NamedTuple):
     log_prob: Float[Array, "C1 E N"]
     decision: Bool[Array, "C1 E N"]
     label: Action
-    """As in `rollout.Transitions`."""
+    """As in `situations.Transitions`."""
     labelled: Bool[Array, "C1 E N"]
+    global_state: Float[Array, "C1 E N G"] | None = None
+    """When the agent decided; for a central critic, where there is one."""
 
 
 class Decisions(NamedTuple):
@@ -71,10 +74,12 @@ def collect(
     *,
     config: TrainConfig,
     expert: Expert | None = None,
+    extras: Extras = NOTHING_MORE,
 ) -> tuple[Situation, Decisions, Finished]:
     """The steps that `rollout.collect` would take for the same key, and the rows of decisions."""
+    steps = config.rollout_steps
     loop = rollout.stepper(
-        env, actor, params, situation, key, steps=config.rollout_steps, expert=expert
+        env, actor, params, situation, key, steps=steps, expert=expert, extras=extras
     )
     room = capacity(config, env.spec)
     num_envs, num_agents = situation.time_step.decision.shape
@@ -88,6 +93,9 @@ def collect(
 
         return jax.tree.map(put, rows, values)
 
+    def for_each(state: Float[Array, "E G"]) -> Float[Array, "E N G"]:
+        return jnp.broadcast_to(state[:, None], (num_envs, num_agents, state.shape[-1]))
+
     def step(carry: tuple[Progress, Rows, Array], key: Key[Array, ""]) -> tuple[Any, Any]:
         progress, rows, count = carry
         now = progress.situation
@@ -95,17 +103,26 @@ def collect(
         last_observation = now.over[:, None] & ~now.time_step.terminated
         kept = row.decision | last_observation
         values = Rows(*(getattr(row, name) for name in Rows._fields))
+        if row.global_state is not None:
+            values = values._replace(global_state=for_each(row.global_state))
         slot = jnp.where(kept, count, room + 1)
         steps = (row.reward, row.terminated, slot, row.decision.sum(-1), finished)
         return (after, write(rows, slot, values), count + kept.astype(jnp.int32)), steps
 
     count = jnp.zeros((num_envs, num_agents), jnp.int32)
     action = jax.eval_shape(loop.step, loop.start, loop.keys[0])[1][0].action
-    start = (loop.start, _empty(situation, action, room + 1), count)
+    empty = _empty(situation, action, room + 1)
+    if extras.central:
+        size = situation.time_step.global_state.shape[-1]
+        empty = empty._replace(global_state=jnp.zeros((*empty.decision.shape, size)))
+    start = (loop.start, empty, count)
     (last, rows, count), steps = jax.lax.scan(step, start, loop.keys)
-    rows = rows._replace(
-        observation=write(rows.observation, count, last.situation.time_step.observation)
-    )
+    seen = last.situation.time_step
+    rows = rows._replace(observation=write(rows.observation, count, seen.observation))
+    if extras.central:
+        rows = rows._replace(
+            global_state=write(rows.global_state, count, for_each(seen.global_state))
+        )
     reward, terminated, slot, decided, finished = steps
     discount = config.gamma * (1.0 - terminated.astype(reward.dtype))
     # Behind the room nothing is kept, so there nothing needs to be right.
@@ -115,7 +132,7 @@ def collect(
     decided = decided.sum()
     dropped = (decided - rows.decision[:-1].sum()) / jnp.maximum(decided, 1)
     found = Decisions(rows, reward, discount, dropped)
-    return last.situation, found, finished.total()
+    return last.situation, found, finished.total(extras.sets)
 
 
 def _empty(situation: Situation, action: Any, size: int) -> Rows:

@@ -30,6 +30,12 @@ class Categorical(NamedTuple):
         """Of an action."""
         return select(self.log_probs, action)
 
+    def mean_log_prob(self) -> Float[Array, "*b"]:
+        """Of legal actions, their mean."""
+        legal = self.log_probs > -1e8
+        total = jnp.where(legal, self.log_probs, 0.0).sum(-1)
+        return total / jnp.maximum(legal.sum(-1), 1)
+
     def entropy(self) -> Float[Array, "*b"]:
         """In nats."""
         return -(jnp.exp(self.log_probs) * self.log_probs).sum(-1)

@@ -1,14 +1,15 @@
-"""The loss of one agent as a tuple of terms; a method is such a tuple.
+"""The terms that the loss of one agent is made of, and the rows and predictions they see.
 
     L_i = L_i^policy + c_v L_i^value - c_e H_i + λ_i L_i^E        (LEED)
 
 Every term sees one agent and a flat batch of rows; ``vmap`` adds the agents. Adding a term is
-adding a function and naming it in a `Method`.
+adding a function and naming it in a `methods.Method`.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -65,25 +66,6 @@ class Term(NamedTuple):
     """(predictions, `Batch`, `ExpertRows`, settings) -> loss; rows a method lacks are None."""
     coefficient: Callable[[TrainConfig, Float[Array, ""]], Float[Array, ""] | float]
     """(settings, λ) -> weight of the term."""
-
-
-class Method(NamedTuple):
-    """What is trained, and on what."""
-
-    name: str
-    terms: tuple[Term, ...]
-    parameter_sharing: bool = False
-    """One actor and one critic serve all agents; their loss is the mean of the agents' losses."""
-
-    @property
-    def uses_rollout(self) -> bool:
-        """Whether the environment is run at all."""
-        return any(term.name != EXPERT.name for term in self.terms)
-
-    @property
-    def uses_expert(self) -> bool:
-        """Whether there is an expert term."""
-        return any(term.name == EXPERT.name for term in self.terms)
 
 
 def masked_mean(values: Float[Array, "B"], weight: Array) -> Float[Array, ""]:
@@ -143,15 +125,50 @@ def expert_loss(
 
     over demonstration rows, over the labelled rows of the rollout, or the mean of both
     (``expert.labels``). The paper (LEED, arXiv 2509.14680) leaves the form open; this one is ours.
+    With ``expert.smoothing`` s the expert is taken to draw a legal action at random with
+    probability s (label smoothing, Szegedy et al. 2016, 1512.00567, section 7):
+
+        log pi(a^E)  becomes  (1 - s) log pi(a^E) + s mean_{legal a} log pi(a)
     """
+
+    def log_prob(policy: distributions.Distribution, action: OwnAction) -> Float[Array, "B"]:
+        found, share = policy.log_prob(action), config.expert.smoothing
+        if share == 0:
+            return found
+        assert isinstance(policy, distributions.Categorical)  # `checks.check_spec`
+        return (1.0 - share) * found + share * policy.mean_log_prob()
+
     parts = []
     if config.expert.labels != "visited":
-        log_prob = predictions.expert_policy.log_prob(expert.action)
-        parts.append(-masked_mean(log_prob, expert.weight))
+        found = log_prob(predictions.expert_policy, expert.action)
+        parts.append(-masked_mean(found, expert.weight))
     if config.expert.labels != "demonstrations":
-        log_prob = predictions.policy.log_prob(batch.label)
-        parts.append(-masked_mean(log_prob, batch.label_weight))
+        found = log_prob(predictions.policy, batch.label)
+        parts.append(-masked_mean(found, batch.label_weight))
     return jnp.stack(parts).mean()
+
+
+def dapg_loss(
+    predictions: Predictions, batch: Batch, expert: Any, config: TrainConfig
+) -> Float[Array, ""]:
+    """`expert_loss`, times the largest advantage among the minibatch's decisions, at least 0.
+
+    Rajeswaran et al. 2018 (1709.10087), section IV.B: a demonstration weighs as much as the best
+    action that the learner took. As the policy loss, it sees normalised advantages.
+    """
+    advantage = batch.advantage
+    if config.normalize_advantages:
+        advantage = normalise(advantage, batch.decision)
+    largest = jnp.where(batch.decision, advantage, 0.0).max()
+    return jax.lax.stop_gradient(largest) * expert_loss(predictions, batch, expert, config)
+
+
+def team_error(
+    predictions: Predictions, batch: Any, expert: Any, config: TrainConfig
+) -> Float[Array, ""]:
+    """Mean squared temporal-difference error of the team's values, of rows that are valid."""
+    del expert, config
+    return masked_mean(jnp.square(predictions.value - batch.target), batch.valid)
 
 
 POLICY = Term("policy", policy_loss, lambda config, weight: 1.0)
@@ -159,32 +176,5 @@ VALUE = Term("value", value_loss, lambda config, weight: config.value_coefficien
 ENTROPY = Term("entropy", entropy, lambda config, weight: -config.entropy_coefficient)
 EXPERT = Term("expert", expert_loss, lambda config, weight: weight)
 IMITATION = Term("expert", expert_loss, lambda config, weight: 1.0)
-
-METHODS = {
-    "leed": Method("leed", (POLICY, VALUE, ENTROPY, EXPERT)),
-    "ippo": Method("ippo", (POLICY, VALUE, ENTROPY)),
-    "bc": Method("bc", (IMITATION,)),
-    "ippo_shared": Method("ippo_shared", (POLICY, VALUE, ENTROPY), parameter_sharing=True),
-}
-"""Methods by name. With λ = 0 the term is left out, and LEED is IPPO, operation for operation.
-
-``ippo_shared`` is the usual baseline with one network for the whole team (Yu et al. 2022,
-2103.01955), without an agent's name among its observations."""
-
-
-def resolve(method: str | Method, config: TrainConfig) -> Method:
-    """The method by its name, without an expert term of weight zero.
-
-    Raises:
-      ValueError: no such method; or labels that the method has no use for.
-    """
-    if isinstance(method, str):
-        if method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        method = METHODS[method]
-    never = config.expert.schedule == "constant" or config.expert.final_weight == 0
-    if config.expert.weight == 0 and never:
-        method = method._replace(terms=tuple(t for t in method.terms if t is not EXPERT))
-    if not method.uses_rollout and config.expert.labels != "demonstrations":
-        raise ValueError(f"{method.name} visits no states: expert.labels must be 'demonstrations'")
-    return method
+TEAM_ERROR = Term("temporal_difference", team_error, lambda config, weight: 1.0)
+DEMONSTRATED = Term("expert", dapg_loss, lambda config, weight: weight)

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from leed_jax.config import TrainConfig
-from leed_jax.optimization import losses, memory
-from leed_jax.optimization.results import TrainResult
-from leed_jax.optimization.trainer import Hyperparameters
+from leed_jax.optimization import memory, methods
+from leed_jax.optimization.results import Diverged, TrainResult
+from leed_jax.optimization.states import Hyperparameters
 from leed_jax.types import EnvSpec
 
 
@@ -28,15 +28,15 @@ class Member(NamedTuple):
 class Trained:
     """What became of all M members, in their order."""
 
-    method: losses.Method
+    method: methods.Method
     spec: EnvSpec
     members: tuple[Member, ...]
     params: dict[str, Any]
     """Leading axes M and N; on the host where there were several calls."""
     history: list[dict[str, Any]]
     """A line per evaluation and member, those of one evaluation together."""
-    diverged: dict[int, int]
-    """Index of a member -> update by which it ceased to be finite."""
+    diverged: dict[int, Diverged]
+    """By the index of the member."""
     env_steps: int
     """Per member."""
     train_seconds: float
@@ -63,8 +63,8 @@ class Trained:
             compile_seconds=self.compile_seconds,
             peak_memory_mb=self.peak_memory_mb,
             diverged={
-                self.members[index].seed: update
-                for index, update in self.diverged.items()
+                self.members[index].seed: why
+                for index, why in self.diverged.items()
                 if index in indices
             },
         )

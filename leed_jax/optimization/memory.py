@@ -94,9 +94,16 @@ def fit(
         at_once, tries = math.ceil(members / math.ceil(members / fitting)), tries + 1
 
 
-def advice(config: TrainConfig) -> str:
-    """Which settings make the training of one team smaller."""
-    return (
+def advice(config: TrainConfig, *, replays: bool = False) -> str:
+    """Which settings make the training of one team smaller.
+
+    Args:
+      config: of the run.
+      replays: the method keeps a replay buffer.
+    """
+    steps = config.value_based.replay_steps
+    buffer = f"smaller value_based.replay_steps (now {steps:,}) and " if replays else ""
+    return buffer + (
         f"smaller num_envs (now {config.num_envs}), rollout_steps ({config.rollout_steps}) or "
         f"network.hidden_sizes ({', '.join(map(str, config.network.hidden_sizes))}) need less, as "
         f"do more num_minibatches ({config.num_minibatches}), fewer eval_episodes "

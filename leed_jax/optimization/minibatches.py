@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations, Rows
-from leed_jax.optimization import decisions, devices, losses, networks
+from leed_jax.optimization import balance, critics, decisions, devices, losses, values
 from leed_jax.optimization.experience import Material
+from leed_jax.optimization.learners import Learner
 from leed_jax.types import EnvSpec
 
 
@@ -24,15 +25,20 @@ class Data(NamedTuple):
     rows: Rows | None
     episodes: Rows | None
     """Leading axes K, S, for recurrent networks."""
+    reference: balance.Reference | None = None
+    """What an adaptive λ compares learners with."""
 
 
 def data(demos: Demonstrations | None, config: TrainConfig) -> Data:
     """Demonstrations in the form that the update samples from."""
     if demos is None:
         return Data(None, None)
+    compared = None
+    if config.expert.schedule in balance.ADAPTIVE:
+        compared = balance.reference(demos, config.expert)
     if not config.network.recurrent:
-        return Data(demos.rows(config.expert.weighting), None)
-    return Data(None, demos.episodes(config.expert.weighting))
+        return Data(demos.rows(config.expert.weighting), None, compared)
+    return Data(None, demos.episodes(config.expert.weighting), compared)
 
 
 def population(config: TrainConfig, spec: EnvSpec) -> int:
@@ -138,16 +144,14 @@ def draw(index: Int[Array, "B"] | None, data: Data) -> Rows | None:
 
 
 def loss(
-    actor: networks.Network,
-    critic: networks.Network | None,
-    config: TrainConfig,
-    method: losses.Method,
+    learner: Learner,
     params: dict[str, Any],
     batch: Material | None,
     guide: Rows | None,
     weight: Float[Array, "N"],
 ) -> tuple[Float[Array, "N"], dict[str, Array]]:
     """Every agent's loss and its parts; also whether the agent had anything to learn from."""
+    actor, config, method = learner.actor, learner.config, learner.method
     num_agents = weight.shape[0]
     nothing: Any = None
     predictions = losses.Predictions(nothing, nothing, nothing)
@@ -161,7 +165,8 @@ def loss(
         if actor.value is not None:
             value = actor.value(output)
         else:
-            value = networks.values(actor, critic, params, carries["critic"], *seen)
+            seen = critics.view(batch.observation, batch.global_state), batch.start
+            value = values.of_observations(actor, learner.critic, params, carries["critic"], *seen)
         predictions = predictions._replace(
             policy=jax.tree.map(_by_agent, actor.distribution(output, batch.action_mask)),
             value=_by_agent(value),
@@ -191,3 +196,14 @@ def loss(
 def _by_agent(leaf: Array) -> Array:
     """[T B N ...] -> [N T*B ...]."""
     return jnp.moveaxis(devices.merge(leaf), 1, 0)
+
+
+def seen(
+    material: Material | None, data: Data
+) -> tuple[Float[Array, "*t N D"], Bool[Array, "*t N"]]:
+    """The observations of an update, and which of them count: of the rollout, if there is one."""
+    if material is not None:
+        return material.observation, material.batch.valid
+    found = data.episodes if data.rows is None else data.rows
+    assert found is not None  # what else would have been learnt from
+    return found.observation, found.weight > 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +15,32 @@ from leed_jax.types import ArrayEnv, EnvSpec, HasArrayEnv, Policy
 
 EVALUATION_SEED = 1
 """Of `evaluate`; training's own evaluations draw other starts."""
+
+
+class Diverged(NamedTuple):
+    """When and how a team ceased to be finite."""
+
+    update: int
+    """The first whose metrics or parameters were not finite, counted from 1."""
+    what: str
+    """The first of them that was not: "metric expert", "parameters of the actor", ..."""
+
+    def as_json(self) -> dict[str, Any]:
+        """``{"update": ..., "what": ...}``."""
+        return self._asdict()
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Diverged":
+        """From `as_json`, or from the number of the update, which older files have.
+
+        Raises:
+          TypeError: it is neither.
+        """
+        if isinstance(value, dict):
+            return cls(**value)
+        if type(value) is not int:
+            raise TypeError(f"diverged must say update and what, got {value!r}")
+        return cls(value, "unknown")
 
 
 @dataclass(frozen=True)
@@ -36,8 +62,8 @@ class TrainResult:
     compile_seconds: float
     peak_memory_mb: float
     """Of the first device where it tells, else of the process; largest value so far."""
-    diverged: Mapping[int, int]
-    """Seed -> update by which its loss or parameters ceased to be finite; it stays as before."""
+    diverged: Mapping[int, Diverged]
+    """By seed; a seed that diverged stays as it was before."""
 
     @property
     def env_steps_per_second(self) -> float:

@@ -15,65 +15,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Int, Key
 
 from leed_jax.optimization import devices, networks
-from leed_jax.types import Action, ArrayEnv, Expert, State, TimeStep
+from leed_jax.optimization.situations import (
+    NOTHING_MORE,
+    Extras,
+    Finished,
+    Situation,
+    Transitions,
+)
+from leed_jax.types import Action, ArrayEnv, Expert
 
-
-class Transitions(NamedTuple):
-    """A rollout with a row for every step, time first."""
-
-    observation: Float[Array, "T E N D"]
-    action_mask: Bool[Array, "T E N A"]
-    action: Action
-    log_prob: Float[Array, "T E N"]
-    reward: Float[Array, "T E N"]
-    terminated: Bool[Array, "T E N"]
-    valid: Bool[Array, "T E"]
-    """False for rows that hold an episode's last observation."""
-    decision: Bool[Array, "T E N"]
-    """Valid, and the agent's action matters."""
-    start: Bool[Array, "T E"]
-    """First row of an episode."""
-    label: Action
-    """The expert's action, where visited states are labelled, else 0."""
-    labelled: Bool[Array, "T E N"]
-    """The label is a legal action of a decision."""
-    value: Float[Array, "T E N"] | None = None
-    """Of the observation, where the actor gives it; a critic's come behind the rollout."""
-
-
-class Situation(NamedTuple):
-    """Where the environments stand between two rollouts."""
-
-    state: State
-    time_step: TimeStep
-    over: Bool[Array, "E"]
-    """The episode has ended; the next step resets."""
-    start: Bool[Array, "E"]
-    """The next row is the first of an episode."""
-    actor_carry: Float[Array, "E N H"]
-    critic_carry: Float[Array, "E N H"]
-    memory: Any
-    """The expert's, where visited states are labelled."""
-    team_return: Float[Array, "E"]
-    """Sum over agents of the rewards of the episode under way."""
-
-
-class Finished(NamedTuple):
-    """Episodes that ended during a rollout; of a single step, per environment."""
-
-    count: Int[Array, "*b"]
-    team_return: Float[Array, "*b"]
-    """Their sum."""
-
-    def total(self) -> "Finished":
-        """Over steps and environments.
-
-        Behind the loop over steps: inside of it devices would wait for each other in every step.
-        """
-        return Finished(self.count.sum(), self.team_return.sum())
+MIXTURE_STREAM = 1
+"""``fold_in`` constant: who acts is drawn apart from the learners' actions."""
 
 
 def begin(
@@ -141,11 +96,12 @@ def collect(
     *,
     steps: int,
     expert: Expert | None = None,
+    extras: Extras = NOTHING_MORE,
 ) -> tuple[Situation, Transitions, Finished]:
     """``steps`` steps of every environment with the sampled policy."""
-    loop = stepper(env, actor, params, situation, key, steps=steps, expert=expert)
+    loop = stepper(env, actor, params, situation, key, steps=steps, expert=expert, extras=extras)
     last, (rows, finished) = jax.lax.scan(loop.step, loop.start, loop.keys)
-    return last.situation, rows, finished.total()
+    return last.situation, rows, finished.total(extras.sets)
 
 
 def stepper(
@@ -157,6 +113,7 @@ def stepper(
     *,
     steps: int,
     expert: Expert | None = None,
+    extras: Extras = NOTHING_MORE,
 ) -> Stepper:
     """The loop that `collect` runs; draws its pool of resets."""
     num_envs = situation.over.shape[0]
@@ -174,9 +131,13 @@ def stepper(
         )
         policy = actor.distribution(outputs[0], observed.action_mask)
         action = policy.sample(act_key)
-        stepped = jax.vmap(env.step)(jax.random.split(env_key, num_envs), now.state, action)
         decision = observed.decision & ~now.over[:, None]
         label, labelled, memory = _label(expert, now, decision, action)
+        if extras.mixture is not None:
+            mixed_key = jax.random.fold_in(act_key, MIXTURE_STREAM)
+            guided = jax.random.bernoulli(mixed_key, extras.mixture, (num_envs, 1)) & labelled
+            action = jnp.where(_like(guided, action), label, action)
+        stepped = jax.vmap(env.step)(jax.random.split(env_key, num_envs), now.state, action)
 
         # An environment has its own column of the pool, so that a device needs no other's resets.
         fresh = jax.vmap(_row, (1, 0))(pool, resets % each)
@@ -197,10 +158,12 @@ def stepper(
             label=label,
             labelled=labelled,
             value=None if actor.value is None else actor.value(outputs[0]),
+            global_state=observed.global_state if extras.central else None,
         )
         over = jax.vmap(lambda time_step: time_step.over)(time_step) & ~now.over
         total = now.team_return + reward.sum(-1)
         finished = Finished(over.astype(jnp.int32), jnp.where(over, total, 0.0))
+        now, finished = _note(extras, now, finished, over, reward)
         after = now._replace(
             state=state,
             time_step=time_step,
@@ -216,6 +179,23 @@ def stepper(
     return Stepper(start, jax.random.split(key, steps), step)
 
 
+def _note(
+    extras: Extras, now: Situation, finished: Finished, over: Bool[Array, "E"], reward: Array
+) -> tuple[Situation, Finished]:
+    """A step's rewards taken into the sums that few ask for."""
+    over = over[:, None]
+    if extras.returns:
+        total = now.agent_return + reward
+        finished = finished._replace(agent_return=jnp.where(over, total, 0.0))
+        now = now._replace(agent_return=jnp.where(over, 0.0, total))
+    if extras.rewards is not None:
+        total = extras.discount * now.discounted + reward
+        acting = ~now.over[:, None] & ~now.time_step.terminated
+        finished = finished._replace(discounted=total, acting=acting)
+        now = now._replace(discounted=jnp.where(over, 0.0, total))
+    return now, finished
+
+
 def _label(
     expert: Expert | None, now: Situation, decision: Bool[Array, "E N"], action: Action
 ) -> Any:
@@ -225,28 +205,10 @@ def _label(
     label, memory = jax.vmap(expert.label)(now.state, now.memory)
     labelled = decision & now.time_step.allows(label)
     # A number that is no action would make the loss of its row NaN, whatever the row's weight.
-    kept = labelled.reshape(labelled.shape + (1,) * (label.ndim - labelled.ndim))
-    return jnp.where(kept, label, jnp.zeros_like(label)), labelled, memory
+    kept = jnp.where(_like(labelled, label), label, jnp.zeros_like(label))
+    return kept, labelled, memory
 
 
-def values(
-    actor: networks.Network,
-    critic: networks.Network | None,
-    params: dict[str, networks.Params],
-    situation: Situation,
-    rows: Transitions,
-    carry: Float[Array, "E N H"],
-) -> tuple[Float[Array, "T1 E N"], Float[Array, "E N H"]]:
-    """The values of all rows and of the observation that follows the last one.
-
-    A critic's are one batch after the rollout instead of a small one in each of its steps. Also
-    returns its recurrent state after the rows, with which the next rollout begins.
-    """
-    last = situation.time_step.observation[None], situation.start[None]
-    if critic is None:
-        assert actor.value is not None and rows.value is not None  # one of the two gives values
-        final, _ = actor.apply(params["actor"], situation.actor_carry, *last)
-        return jnp.concatenate([rows.value, actor.value(final)]), carry
-    before, after = critic.apply(params["critic"], carry, rows.observation, rows.start)
-    final, _ = critic.apply(params["critic"], after, *last)
-    return jnp.concatenate([before, final])[..., 0], after
+def _like(flags: Bool[Array, "E N"], action: Action) -> Bool[Array, "..."]:
+    """Flags of agents with as many axes as their actions have."""
+    return flags.reshape(flags.shape + (1,) * (action.ndim - flags.ndim))

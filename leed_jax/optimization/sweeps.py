@@ -16,7 +16,7 @@ from leed_jax import files, loggers, statistics
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.optimization import devices as hardware
-from leed_jax.optimization import losses, memory, training
+from leed_jax.optimization import memory, methods, runs, training
 from leed_jax.optimization.members import Member
 from leed_jax.optimization.results import TrainResult
 from leed_jax.types import ArrayEnv, Expert, HasArrayEnv
@@ -80,7 +80,7 @@ class SweepResult:
                     "learning_rate": result.config.learning_rate,
                     "expert_weight": result.config.expert.weight,
                     "seeds": list(result.seeds),
-                    "diverged": dict(result.diverged),
+                    "diverged": {str(seed): why.as_json() for seed, why in result.diverged.items()},
                     "last": {
                         name: {
                             **self.interval(result, name)._asdict(),
@@ -122,7 +122,7 @@ def sweep(
     demos: Demonstrations | None = None,
     config: TrainConfig | None = None,
     *,
-    method: str | losses.Method = "leed",
+    method: str | methods.Method = "leed",
     seeds: int | Sequence[int] = 1,
     learning_rates: Sequence[float] | None = None,
     expert_weights: Sequence[float] | None = None,
@@ -131,6 +131,11 @@ def sweep(
     progress: bool = False,
     max_memory_mb: float | None = None,
     devices: hardware.Devices = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    keep: int = 3,
+    checkpoint_every: int = 1,
+    loggers: Sequence[loggers.Logger] = (),
 ) -> SweepResult:
     """Trains every combination of learning rate, λ and seed, side by side in one program.
 
@@ -144,7 +149,7 @@ def sweep(
       scenario: a scenario, or any `ArrayEnv`.
       demos: demonstrations; needed by methods with an expert term over demonstrations.
       config: settings of all combinations.
-      method: a key of `losses.METHODS`, or a `losses.Method` of one's own.
+      method: a key of `methods.METHODS`, or a `methods.Method` of one's own.
       seeds: of every combination: how many (0, 1, ...), or which.
       learning_rates: of Adam at the start; None: ``config.learning_rate`` alone.
       expert_weights: λ at the start; None: ``config.expert.weight`` alone.
@@ -155,8 +160,16 @@ def sweep(
       max_memory_mb: MiB per device to keep within; by default what the device or the system has
         left, less a tenth.
       devices: how many, or which, share the work, as of `train`.
+      checkpoint_dir: gets checkpoints of all teams, as of `train`.
+      resume: go on from the newest checkpoint there.
+      keep: so many checkpoints, and the best.
+      checkpoint_every: evaluations between two checkpoints.
+      loggers: get the lines of ``metrics``, too, as of `train`.
 
     Raises:
+      FileExistsError: as of `train`.
+      Interrupted: as of `train`.
+      OSError: as of `train`.
       ValueError: what is given does not fit together, a method without λ is given several, or one
         team does not fit into memory; the message names the field.
     """
@@ -169,7 +182,7 @@ def sweep(
     ]
     # The term is there if any combination needs it.
     widest = max(configs, key=lambda one: one.expert.weight)
-    resolved = losses.resolve(method, widest)
+    resolved = methods.resolve(method, widest)
     if expert_weights is not None and not _weighs(method, config):
         raise ValueError(
             f"expert_weights: method {resolved.name!r} has no term that is weighed by λ"
@@ -189,6 +202,10 @@ def sweep(
         progress=progress,
         max_memory_mb=max_memory_mb,
         devices=devices,
+        checkpointing=runs.checkpointing(
+            checkpoint_dir, resume=resume, keep=keep, checkpoint_every=checkpoint_every
+        ),
+        loggers=loggers,
     )
     count = len(chosen)
     results = tuple(
@@ -205,11 +222,12 @@ def _values(name: str, given: Sequence[float] | None, default: float) -> tuple[f
     return values
 
 
-def _weighs(method: str | losses.Method, config: TrainConfig) -> bool:
+def _weighs(method: str | methods.Method, config: TrainConfig) -> bool:
     """Whether λ makes a difference to the method's loss."""
     config = config.replace(expert=dataclasses.replace(config.expert, weight=1.0))
-    return any(
+    resolved = methods.resolve(method, config)
+    return resolved.weight is None and any(
         float(term.coefficient(config, jnp.zeros(())))
         != float(term.coefficient(config, jnp.ones(())))
-        for term in losses.resolve(method, config).terms
+        for term in resolved.terms
     )

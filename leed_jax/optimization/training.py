@@ -1,21 +1,31 @@
 """Training: as many teams as fit into memory side by side, all of them in one compiled program."""
 
-import sys
-import time
+import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from leed_jax import loggers
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
+from leed_jax.loggers import Logger, MetricsWriter
+from leed_jax.optimization import calls as calling
+from leed_jax.optimization import (
+    checks,
+    memory,
+    methods,
+    minibatches,
+    programs,
+    runs,
+    stages,
+    trainer,
+)
 from leed_jax.optimization import devices as hardware
-from leed_jax.optimization import loop, losses, memory, minibatches, trainer
-from leed_jax.optimization.members import Member, Trained, joined, starts
+from leed_jax.optimization.members import Member, Trained, joined
 from leed_jax.optimization.results import TrainResult
+from leed_jax.optimization.saving import Saving
 from leed_jax.types import ArrayEnv, Expert, HasArrayEnv
 
 
@@ -24,13 +34,19 @@ def train(
     demos: Demonstrations | None = None,
     config: TrainConfig | None = None,
     *,
-    method: str | losses.Method = "leed",
+    method: str | methods.Method = "leed",
     seeds: int | Sequence[int] = 1,
     expert: Expert | None = None,
-    metrics: loggers.MetricsWriter | None = None,
+    metrics: MetricsWriter | None = None,
     progress: bool = False,
     max_memory_mb: float | None = None,
     devices: hardware.Devices = None,
+    initial: TrainResult | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    keep: int = 3,
+    checkpoint_every: int = 1,
+    loggers: Sequence[Logger] = (),
 ) -> TrainResult:
     """Trains one team per seed, all of them in one compiled program.
 
@@ -42,7 +58,7 @@ def train(
       scenario: a scenario, or any `ArrayEnv`.
       demos: demonstrations; needed by methods with an expert term over demonstrations.
       config: settings; the defaults learn MPE on a laptop.
-      method: a key of `losses.METHODS`, or a `losses.Method` of one's own.
+      method: a key of `methods.METHODS`, or a `methods.Method` of one's own.
       seeds: how many (0, 1, ...), or which.
       expert: labels visited states, where ``config.expert.labels`` asks for it.
       metrics: gets a line per seed and evaluation.
@@ -52,24 +68,45 @@ def train(
       devices: how many, or which, share the work (`devices.mesh` says how); by default one, and
         all that there are where several processes train together (`initialize_processes`). Their
         number changes results by rounding alone; ``config.shuffle_groups`` must allow it.
+      initial: teams to go on from, one for each seed or a single one for all: their actors, and
+        critics where there are any; optimisers are new.
+      checkpoint_dir: gets a checkpoint after every chunk, see docs/reliability.md; None: none.
+      resume: go on from the newest checkpoint there, as if the run had never stopped; from the
+        beginning where there is none.
+      keep: so many checkpoints, the newest; and the one with the best evaluation.
+      checkpoint_every: evaluations between two checkpoints.
+      loggers: get the lines of ``metrics``, too, e.g. `leed_jax.logging_backends.TensorBoard`; they
+        are not closed.
 
     Raises:
-      ValueError: what is given does not fit together, or one team does not fit into memory; the
-        message names the field.
+      FileExistsError: ``checkpoint_dir`` holds something, and is not to be resumed.
+      Interrupted: by Ctrl-C or SIGTERM; the running chunk was finished, and saved.
+      OSError: a checkpoint could not be written.
+      ValueError: what is given does not fit together, what is to be resumed is another run, or one
+        team does not fit into memory; the message names the field.
     """
     config = config or TrainConfig()
     members = [Member(s, config.learning_rate, config.expert.weight) for s in seeds_of(seeds)]
+    env = scenario if isinstance(scenario, ArrayEnv) else scenario.env
+    start = None
+    if initial is not None:
+        start = stages.of_result(initial, env.spec, config, len(members))
     trained = train_members(
         scenario,
         demos,
         config,
-        losses.resolve(method, config),
+        methods.resolve(method, config),
         members,
         expert=expert,
         metrics=metrics,
         progress=progress,
         max_memory_mb=max_memory_mb,
         devices=devices,
+        start=start,
+        checkpointing=runs.checkpointing(
+            checkpoint_dir, resume=resume, keep=keep, checkpoint_every=checkpoint_every
+        ),
+        loggers=loggers,
     )
     return trained.result(config, range(len(members)))
 
@@ -90,14 +127,17 @@ def train_members(
     scenario: HasArrayEnv | ArrayEnv,
     demos: Demonstrations | None,
     config: TrainConfig,
-    method: losses.Method,
+    method: methods.Method,
     members: Sequence[Member],
     *,
     expert: Expert | None = None,
-    metrics: loggers.MetricsWriter | None = None,
+    metrics: MetricsWriter | None = None,
     progress: bool = False,
     max_memory_mb: float | None = None,
     devices: hardware.Devices = None,
+    start: stages.Start | None = None,
+    checkpointing: runs.Checkpointing | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Trained:
     """Trains all members with one compiled program, in as many calls as memory asks for.
 
@@ -105,92 +145,99 @@ def train_members(
       scenario: as of `train`.
       demos: as of `train`.
       config: settings; its learning rate and expert weight are the members' own.
-      method: from `losses.resolve`.
+      method: from `methods.resolve`.
       members: at least one.
       expert: as of `train`.
       metrics: as of `train`.
       progress: as of `train`.
       max_memory_mb: as of `train`.
       devices: as of `train`.
+      start: what the members begin with; None: random parameters.
+      checkpointing: where checkpoints go; None: nowhere.
+      loggers: as of `train`.
 
     Raises:
+      FileExistsError: as of `train`.
+      Interrupted: as of `train`.
+      OSError: as of `train`.
       ValueError: as of `train`.
     """
+    if method.before is not None:
+        if start is not None:
+            raise ValueError(f"initial: method {method.name!r} begins with a stage of its own")
+
+        def stage(config: Any, method: Any, members: Any, start: Any) -> Trained:
+            place = checkpointing
+            if place is not None:
+                name = "stage-1" if start is None else "stage-2"
+                place = place._replace(folder=place.folder / name)
+            return train_members(
+                scenario,
+                demos,
+                config,
+                method,
+                members,
+                expert=expert,
+                metrics=metrics,
+                progress=progress,
+                max_memory_mb=max_memory_mb,
+                devices=devices,
+                start=start,
+                checkpointing=place,
+                loggers=loggers,
+            )
+
+        return stages.in_turn(stage, method, config, members)
     env = scenario if isinstance(scenario, ArrayEnv) else scenario.env
-    trainer.check_demonstrations(method, config, demos, env)
+    checks.check_demonstrations(method, config, demos, env)
     run = trainer.make_trainer(env, config, method, expert)
-    material = minibatches.data(demos if method.uses_expert else None, config)
+    used = demos if method.uses_expert else None
+    job = calling.Job(
+        env, run, config, method, tuple(members), minibatches.data(used, config), start
+    )
     chosen = hardware.choose(devices)
     here = hardware.local_count(chosen)
     limit = hardware.smallest(memory.limit_bytes(max_memory_mb, num_devices=here))
-    if not hardware.first_process():
-        metrics, progress = None, False
-    began = time.perf_counter()
-    programs, plan = memory.fit(
-        lambda count: loop.compiled(
-            env, run, config, count, material, hardware.mesh(chosen, count, config)
-        ),
-        len(members),
-        limit,
-        shared=memory.size(material),
-        advice=memory.advice(config),
-    )
-    compile_seconds = time.perf_counter() - began
-    if progress:
-        print(plan, file=sys.stderr)
-    layout = hardware.layout(programs.mesh)
-    material = hardware.place(material, layout.everywhere)
-    named = len({member[1:] for member in members}) > 1
-    planned = config.num_updates * config.steps_per_update
-    label = f"{method.name} on {env.spec.name}"
-    loops, params = [], []
-    with loggers.TrainingProgress(label, planned * plan.calls, enabled=progress) as bar:
-        for first in range(0, len(members), plan.at_once):
-            part = tuple(members[first : first + plan.at_once])
-            began = time.perf_counter()
-            # Filled up to what the program was compiled for; what becomes of these is dropped.
-            filled = [*part, *[part[-1]] * (plan.at_once - len(part))]
-            state = programs.init(*hardware.place(starts(filled, env.spec), layout.members))
-            jax.block_until_ready(state)
-            compile_seconds += time.perf_counter() - began
-            books = loop.Loop(
-                config,
-                method,
-                part,
-                programs,
-                metrics,
-                named=named,
-                offset=planned * len(loops),
-            )
-            alive = hardware.place(jnp.ones(plan.at_once, bool), layout.everywhere)
-            state = books.run(state, alive, material, bar)
-            loops.append(books)
-            teams = hardware.whole(state.params, programs.mesh)
-            params.append(teams if plan.calls == 1 else _kept(teams, len(part)))
-            # The next call needs the room.
-            del state, teams
+    saving, calls, at_once = None, [], len(members)
+    if checkpointing is not None:
+        initial = None if start is None else start.params
+        described = runs.describe(
+            scenario, env.spec, config, method, members, used, expert, initial
+        )
+        saving = Saving(checkpointing, described)
+        if saving.record is not None:
+            at_once = saving.record.at_once
+            shapes = programs.shapes(run, at_once, env.spec)
+            count = math.ceil(len(members) / at_once)
+            calls = saving.finished(shapes, config.num_updates, count)
+            calls = [call._replace(params=run.finish(call.params)) for call in calls]
+    plan = memory.Plan(len(members), at_once, None, limit)
+    if len(calls) < plan.calls:
+        if not hardware.first_process():
+            metrics, progress, loggers = None, False, ()
+        plan = calling.train_rest(job, calls, saving, chosen, plan, metrics, progress, loggers)
+    params = [call.params for call in calls]
+    if len(params) > 1:
+        sizes = [min(plan.at_once, len(members) - i * plan.at_once) for i in range(len(calls))]
+        params = [calling.kept(teams, size) for teams, size in zip(params, sizes, strict=True)]
+    books = [call.books for call in calls]
     return Trained(
         method=method,
         spec=env.spec,
         members=tuple(members),
         params=params[0] if len(params) == 1 else jax.tree.map(_concatenated, *params),
-        history=joined([each.history for each in loops], loops[0].evaluations),
+        history=joined([each.history for each in books], books[0].evaluations),
         diverged={
-            call * plan.at_once + index: update
-            for call, each in enumerate(loops)
-            for index, update in each.diverged.items()
+            call * plan.at_once + index: why
+            for call, each in enumerate(books)
+            for index, why in each.diverged.items()
         },
-        env_steps=loops[0].env_steps(config.num_updates),
-        train_seconds=sum(each.seconds for each in loops),
-        compile_seconds=compile_seconds,
-        peak_memory_mb=memory.peak_mb(),
+        env_steps=config.num_updates * config.steps_per_update if method.uses_rollout else 0,
+        train_seconds=sum(each.seconds for each in books),
+        compile_seconds=sum(each.compile_seconds for each in books),
+        peak_memory_mb=max(each.peak_memory_mb for each in books),
         plan=plan,
     )
-
-
-def _kept(params: Any, count: int) -> Any:
-    """The first so many members' parameters, on the host."""
-    return jax.tree.map(lambda leaf: leaf[:count], jax.device_get(params))
 
 
 def _concatenated(*parts: np.ndarray) -> np.ndarray:

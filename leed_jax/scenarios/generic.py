@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from leed_jax import quoting
 from leed_jax.environments import jaxmarl
 from leed_jax.instructions import Command, Number, Vocabulary
 from leed_jax.scenarios import Controls, Program, Scenario, rounded
@@ -127,7 +128,7 @@ def generic_scenario(
             horizon=horizon,
             max_instructions=max_instructions,
         ),
-        task=f"{task}\n\nAn episode has at most {horizon} steps. Agents: {', '.join(spec.agents)}.",
+        task=f"{task}\n\nAn episode has at most {horizon} steps. Agents: {_listed(spec.agents)}.",
         describe=describe or (lambda state: _observations(game, state, spec.agents)),
         controls=Controls(
             init=lambda state: jnp.zeros(spec.num_agents, jnp.int32),
@@ -169,9 +170,13 @@ def _by_agent(
     return found
 
 
+def _listed(agents: Sequence[str]) -> str:
+    return ", ".join(map(quoting.named, agents))
+
+
 def _meaning(word: str, named: Mapping[str, Sequence[str]]) -> str:
     having = [agent for agent, names in named.items() if word in names]
-    whose = "" if len(having) == len(named) else f" (only {', '.join(having)} can)"
+    whose = "" if len(having) == len(named) else f" (only {_listed(having)} can)"
     return f"the action {word}{whose}"
 
 
@@ -185,7 +190,7 @@ def _observations(game: Any, state: State, agents: Sequence[str]) -> str:
     if max(values.size for values in seen.values()) > MAX_SHOWN_NUMBERS:
         return "(the observations are too large to be shown)"
     lines = [
-        f"{agent} observes {', '.join(f'{x:g}' for x in rounded(values))}"
+        f"{quoting.named(agent)} observes {', '.join(f'{x:g}' for x in rounded(values))}"
         for agent, values in seen.items()
     ]
     return "\n".join(lines)

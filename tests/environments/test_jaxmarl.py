@@ -59,6 +59,14 @@ def test_sizes_are_read_off_the_environment_and_padded_to_the_largest():
     np.testing.assert_array_equal(step.global_state, [1, 1, 1, 1, -1, -1, -1, 0])
 
 
+def test_the_global_state_is_what_the_environment_calls_so_where_it_is_said():
+    env = array_env(global_state=lambda observation: observation["world_state"])
+    state, step = env.reset(KEY)
+    _, later = env.step(KEY, state, jnp.array([2, 1]))
+    np.testing.assert_array_equal([step.global_state, later.global_state], [[0], [1]])
+    assert later.global_state.dtype == jnp.float32
+
+
 def play(env: Any, steps: int) -> Any:
     state, step = env.reset(KEY)
     for _ in range(steps):

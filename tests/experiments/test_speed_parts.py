@@ -8,7 +8,7 @@ import pytest
 import tiny_training
 
 from experiments import speed_parts, speed_timing
-from leed_jax.optimization import losses, minibatches, trainer
+from leed_jax.optimization import methods, minibatches, trainer
 
 CONFIG = tiny_training.CONFIG
 STEPS = CONFIG.steps_per_update
@@ -54,7 +54,7 @@ def test_a_call_goes_on_from_the_last_one(programs):
 
 def test_rollout_and_update_are_the_trainers_step_in_two():
     env = tiny_training.scenario().env
-    method = losses.resolve("ippo", CONFIG)
+    method = methods.resolve("ippo", CONFIG)
     built, data = trainer.make_trainer(env, CONFIG, method), minibatches.data(None, CONFIG)
 
     def both(key):

@@ -227,3 +227,9 @@ def test_litellm_is_imported_only_when_a_provider_is_asked() -> None:
     code = "import sys, leed_jax.generation; print('litellm' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert ran.stdout == "False\n", ran.stderr
+
+
+def test_prices_are_those_of_litellm_and_unknown_for_models_it_does_not_know():
+    assert llm.price("no/such-model", 1, 1) is None
+    one, two = (llm.price("gpt-4o", 1000 * n, 10 * n) for n in (1, 2))
+    assert one is not None and two == pytest.approx(2 * one) and one > 0

@@ -10,7 +10,9 @@ import pytest
 
 from leed_jax import execution
 from leed_jax.config import NetworkConfig, TrainConfig
-from leed_jax.optimization import decisions, experience, networks, returns, rollout
+from leed_jax.optimization import decisions, experience, methods, networks, returns, rollout
+from leed_jax.optimization.learners import Learner
+from leed_jax.optimization.situations import Situation
 from leed_jax.types import ArrayEnv, EnvSpec, TimeStep
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -55,15 +57,17 @@ def settings(**changes: Any) -> TrainConfig:
     return TrainConfig(**{**sizes, "network": NetworkConfig(hidden_sizes=(4,)), **changes})
 
 
-def collect(share: float) -> tuple[decisions.Decisions, rollout.Situation]:
+def collect(share: float) -> tuple[decisions.Decisions, Situation]:
     """One environment from clock 0; the axis E is taken out."""
     env, config = scripted(share), settings()
     actor = networks.make_actor(config.network, env.spec)
-    params = jax.jit(actor.init)(jax.random.key(0))
-    begun = rollout.begin(env, actor, jax.random.key(1), 1, None)
-    situation, found, _ = decisions.collect(
-        env, actor, params, begun, jax.random.key(2), config=config
-    )
+
+    @jax.jit
+    def collected(first: Any, second: Any, third: Any) -> Any:
+        begun = rollout.begin(env, actor, second, 1, None)
+        return decisions.collect(env, actor, actor.init(first), begun, third, config=config)
+
+    situation, found, _ = collected(*map(jax.random.key, range(3)))
     one = jax.tree.map(lambda leaf: np.asarray(leaf)[:, 0] if leaf.ndim else leaf, found)
     return one, situation
 
@@ -142,6 +146,7 @@ def gathered(env: ArrayEnv, config: TrainConfig, expert: Any = None) -> experien
     """Two rollouts of the same key, one behind the other; the second one."""
     actor = networks.make_actor(config.network, env.spec)
     critic = networks.make_critic(config.network, env.spec)
+    learner = Learner(env, config, methods.METHODS["ippo"], actor, critic, expert)
 
     @jax.jit
     def begin(key: Any) -> Any:
@@ -150,7 +155,7 @@ def gathered(env: ArrayEnv, config: TrainConfig, expert: Any = None) -> experien
 
     @jax.jit
     def go_on(params: Any, situation: Any, key: Any) -> Any:
-        return experience.gather(env, actor, critic, config, params, situation, key, expert)
+        return experience.gather(learner, params, situation, key)
 
     key = jax.random.key(4)
     params, situation = begin(key)

@@ -42,6 +42,12 @@ def finish(processes: list[subprocess.Popen]) -> None:
             process.communicate()
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 # ------------------------------------------------------------------------------ eight devices
 
 
@@ -69,9 +75,7 @@ def test_eight_devices_draw_and_learn_as_one_does_and_all_hold_the_same(kind, tm
 
 
 def test_two_processes_end_with_the_parameters_that_one_ends_with(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     finish([start("process", tmp_path, number, 2, port) for number in range(2)])
     first, second = (json.loads((tmp_path / f"process-{i}.json").read_text()) for i in range(2))
     for each in (first, second):
@@ -85,6 +89,26 @@ def test_two_processes_end_with_the_parameters_that_one_ends_with(tmp_path):
     for mine, theirs in zip(jax.tree.leaves(alone.params), first["params"], strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
     np.testing.assert_allclose(alone.curve(), first["curve"], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_stopped_and_resumed_end_as_two_that_were_not(tmp_path):
+    port = free_port()
+    finish([start("resume", tmp_path, number, 2, port) for number in range(2)])
+    found = [json.loads((tmp_path / f"resume-{i}.json").read_text()) for i in range(2)]
+    # The first one alone writes and reads, and tells the other.
+    assert [each["written"] for each in found] == [True, False]
+    assert all(each["equal"] and each["updates"] == [*range(6)] for each in found)
+    assert all("interrupted after 1 of 5 updates" in each["said"] for each in found)
+
+
+@pytest.mark.slow
+def test_eight_devices_go_on_from_their_checkpoint_and_one_device_does_too(tmp_path):
+    finish([start("resume", tmp_path, 0)])
+    found = json.loads((tmp_path / "resume-0.json").read_text())
+    assert found["equal"] and found["written"] and found["updates"] == [*range(6)]
+    for mine, theirs in zip(found["params"], found["elsewhere"], strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -110,6 +134,10 @@ def test_a_run_of_a_slurm_job_writes_one_folder(tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------ groups
 
 
+shuffled = jax.jit(minibatches.shuffled, static_argnums=(1, 2))
+take = jax.jit(minibatches.take, static_argnums=2)
+
+
 def rows_of(config: TrainConfig) -> Material:
     """Observations that say step and environment, merged as a rollout's are."""
     step, env = np.mgrid[: config.rollout_steps, : config.num_envs]
@@ -124,10 +152,10 @@ def rows_of(config: TrainConfig) -> Material:
 
 def test_a_minibatch_has_as_many_rows_of_every_group_and_an_epoch_every_row_once():
     config = tiny_training.CONFIG.replace(num_envs=8, shuffle_groups=4, num_epochs=3)
-    index = minibatches.shuffled(jax.random.key(0), config, config.steps_per_update)
+    index = shuffled(jax.random.key(0), config, config.steps_per_update)
     assert index.shape == (3 * 2, 32)
     material = rows_of(config)
-    taken = [minibatches.take(material, each, 4).observation[0, :, 0] for each in index]
+    taken = [take(material, each, 4).observation[0, :, 0] for each in index]
     for batch in taken:
         group = np.asarray(batch)[:, 1] // 2  # two environments each
         assert collections.Counter(group.tolist()) == dict.fromkeys(range(4), 8)
@@ -140,9 +168,10 @@ def test_a_minibatch_has_as_many_rows_of_every_group_and_an_epoch_every_row_once
 def test_a_recurrent_minibatch_has_as_many_environments_of_every_group_and_their_carries():
     network = NetworkConfig(kind="gru", hidden_sizes=(4,))
     config = tiny_training.CONFIG.replace(num_envs=8, shuffle_groups=2, network=network)
-    index = minibatches.shuffled(jax.random.key(0), config, config.num_envs)
+    index = shuffled(jax.random.key(0), config, config.num_envs)
+    material = rows_of(config)
     for each in index:
-        batch = minibatches.take(rows_of(config), each, 2)
+        batch = take(material, each, 2)
         envs = np.asarray(batch.observation)[:, :, 0, 1]
         assert envs.shape == (8, 4) and (envs == envs[0]).all()
         assert sorted(envs[0] // 4) == [0, 0, 1, 1]

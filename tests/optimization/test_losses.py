@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from leed_jax.config import ExpertConfig, TrainConfig
-from leed_jax.optimization import losses
-from leed_jax.optimization.distributions import Categorical
+from leed_jax.optimization import losses, methods
+from leed_jax.optimization.distributions import Categorical, categorical
 from leed_jax.optimization.losses import Batch, ExpertRows, Predictions
 
 CONFIG = TrainConfig(normalize_advantages=False, clip_epsilon=0.2)
@@ -66,6 +66,31 @@ def test_entropy_is_in_nats_over_decisions():
     np.testing.assert_allclose(one, np.log(2), rtol=1e-6)
 
 
+def test_smoothing_gives_every_legal_action_a_share_of_the_experts_probability():
+    # The third action is illegal. 0.8 log 0.9 + 0.2 (log 0.9 + log 0.1) / 2, negated.
+    config = TrainConfig(expert=ExpertConfig(smoothing=0.2))
+    policy = categorical(jnp.log(jnp.array([[0.9, 0.1, 5.0]])), jnp.array([[True, True, False]]))
+    now = predictions([[0.5, 0.5]])._replace(expert_policy=policy)
+    expert = ExpertRows(jnp.array([0]), jnp.array([2.0]))
+    found = losses.expert_loss(now, batch(), expert, config)
+    wanted = -0.8 * np.log(0.9) - 0.1 * (np.log(0.9) + np.log(0.1))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_smoothed_imitation_ends_at_the_share_and_not_at_certainty():
+    # Three actions, share 0.3: the likelihood is highest at 0.7 + 0.1, 0.1, 0.1.
+    config = TrainConfig(expert=ExpertConfig(smoothing=0.3))
+    expert = ExpertRows(jnp.array([1]), jnp.ones(1))
+
+    def loss(logits):
+        policy = categorical(logits, jnp.ones((1, 3), bool))
+        now = predictions([[0.5, 0.5]])._replace(expert_policy=policy)
+        return losses.expert_loss(now, batch(), expert, config)
+
+    gradient = jax.grad(loss)(jnp.log(jnp.array([[0.1, 0.8, 0.1]])))
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)
+
+
 def test_expert_loss_is_the_weighted_mean_of_negative_log_likelihoods():
     # -(2 log 0.25 + 1 log 0.5 + 0 log ...) / 3 = (2 * 2 log 2 + log 2) / 3 = 5/3 log 2
     now = predictions([[0.5, 0.5]] * 2, expert=[[0.25, 0.75], [0.5, 0.5], [1e-9, 1.0]])
@@ -97,7 +122,7 @@ def test_normalised_advantages_have_mean_zero_and_deviation_one_over_decisions()
 
 @pytest.mark.parametrize("name", ["policy", "value", "entropy", "expert"])
 def test_padding_changes_neither_loss_nor_gradient(name):
-    term = {t.name: t for t in losses.METHODS["leed"].terms}[name]
+    term = {t.name: t for t in methods.METHODS["leed"].terms}[name]
     config = TrainConfig()  # with normalised advantages: they must not see padding either
 
     def loss(logits, value, rows, expert, expert_logits):
@@ -129,21 +154,60 @@ def test_terms_are_zero_and_finite_where_nothing_is_valid():
     nothing = batch(valid=[False] * 2, decision=[False] * 2, label_weight=[0, 0])
     rows = ExpertRows(jnp.array([0]), jnp.array([0.0]))
     now = predictions([[0.8, 0.2], [0.7, 0.3]])
-    for term in losses.METHODS["leed"].terms:
+    for term in methods.METHODS["leed"].terms:
         assert float(term.loss(now, nothing, rows, CONFIG)) == 0.0
 
 
 def test_lambda_zero_removes_the_term():
     config = TrainConfig(expert=ExpertConfig(weight=0.0))
-    assert losses.resolve("leed", config).terms == losses.METHODS["ippo"].terms
+    assert methods.resolve("leed", config).terms == methods.METHODS["ippo"].terms
     rising = TrainConfig(expert=ExpertConfig(weight=0.0, final_weight=1.0))
-    assert losses.EXPERT in losses.resolve("leed", rising).terms
+    assert losses.EXPERT in methods.resolve("leed", rising).terms
 
 
 def test_unknown_methods_and_labels_without_use_are_refused():
-    with pytest.raises(
-        ValueError, match="method must be one of leed, ippo, bc, ippo_shared, got 'qmix'"
-    ):
-        losses.resolve("qmix", CONFIG)
+    with pytest.raises(ValueError, match=r"method must be one of leed, ippo, .*, got 'qmx'"):
+        methods.resolve("qmx", CONFIG)
     with pytest.raises(ValueError, match=r"expert\.labels must be 'demonstrations'"):
-        losses.resolve("bc", TrainConfig(expert=ExpertConfig(labels="visited")))
+        methods.resolve("bc", TrainConfig(expert=ExpertConfig(labels="visited")))
+
+
+def test_dapg_weighs_demonstrations_by_the_largest_advantage_of_a_decision():
+    # Largest advantage of a decision 3, not the 9 of a row without one; the demonstrations' loss is
+    # -(log 0.25 + log 0.5) / 2 = 3/2 log 2.
+    now = predictions([[0.5, 0.5]] * 3, expert=[[0.25, 0.75], [0.5, 0.5]])
+    rows = ExpertRows(jnp.array([0, 1]), jnp.array([1.0, 1.0]))
+    best = batch(advantage=[-1.0, 3.0, 9.0], decision=[True, True, False])
+    found = losses.dapg_loss(now, best, rows, CONFIG)
+    np.testing.assert_allclose(found, 3 * 1.5 * np.log(2), rtol=1e-6)
+    # Normalised as in the policy loss: -1 and 1, mean 0 and deviation 1.
+    scaled = losses.dapg_loss(now, best, rows, TrainConfig())
+    np.testing.assert_allclose(scaled, 1.5 * np.log(2), rtol=1e-5)
+    worst = batch(advantage=[-1.0, -3.0, 9.0], decision=[True, True, False])
+    assert float(losses.dapg_loss(now, worst, rows, CONFIG)) == 0.0
+
+
+def test_dapgs_weight_decays_by_updates_whatever_the_settings_say():
+    method = methods.dapg(weight=0.2, decay=0.5)
+    config = TrainConfig(expert=ExpertConfig(weight=7.0, schedule="constant", labels="both"))
+    assert method.weight is not None
+    weights = [float(method.weight(config, jnp.array(k))) for k in range(3)]
+    np.testing.assert_allclose(weights, [0.2, 0.1, 0.05], rtol=1e-6)
+    assert (
+        methods.settings(methods.resolve(method, config), config).expert.labels == "demonstrations"
+    )
+
+
+def test_kickstarting_is_leed_on_visited_states_and_without_its_weight_ippo():
+    config = TrainConfig(expert=ExpertConfig(labels="demonstrations"))
+    method = methods.resolve("kickstarting", config)
+    assert method.terms == methods.METHODS["leed"].terms
+    own = methods.settings(method, config)
+    now = predictions([[0.8, 0.2], [0.7, 0.3]])
+    # Only row 0 has a label of weight 1: action 1, probability 0.2. Of a deterministic expert the
+    # cross-entropy of its policy and the learner's is that.
+    found = losses.expert_loss(now, batch(), None, own)
+    np.testing.assert_allclose(found, -np.log(0.2), rtol=1e-6)
+    assert methods.settings(methods.METHODS["leed"], config) is config
+    nothing = TrainConfig(expert=ExpertConfig(weight=0.0))
+    assert methods.resolve("kickstarting", nothing).terms == methods.METHODS["ippo"].terms

@@ -8,7 +8,7 @@ import pytest
 
 import leed_jax as leed
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
-from leed_jax.optimization import losses, minibatches, trainer
+from leed_jax.optimization import methods, minibatches, trainer
 
 CONFIG = TrainConfig(
     total_steps=2 * 8 * 4,
@@ -29,7 +29,7 @@ def crowd(num_agents):
 
 def program(num_agents):
     """The training step as XLA is given it."""
-    built = trainer.make_trainer(crowd(num_agents).env, CONFIG, losses.METHODS["ippo"])
+    built = trainer.make_trainer(crowd(num_agents).env, CONFIG, methods.METHODS["ippo"])
     state = jax.eval_shape(built.init, jax.random.key(0))
     return jax.jit(built.update).lower(state, minibatches.data(None, CONFIG)).as_text()
 

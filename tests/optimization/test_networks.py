@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from leed_jax.config import ExpertConfig, NetworkConfig
-from leed_jax.optimization import networks, schedules
+from leed_jax.optimization import layers, networks, schedules
 from leed_jax.optimization.distributions import Gaussian
 from leed_jax.types import EnvSpec
 
@@ -20,7 +20,7 @@ MLP = NetworkConfig(hidden_sizes=(8, 6))
 
 @pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4)])
 def test_orthogonal_matrices_are_orthogonal(shape):
-    drawn = np.asarray(networks.orthogonal(2.0)(jax.random.key(0), shape)) / 2.0
+    drawn = np.asarray(layers.orthogonal(2.0)(jax.random.key(0), shape)) / 2.0
     small = drawn.T @ drawn if shape[0] >= shape[1] else drawn @ drawn.T
     np.testing.assert_allclose(small, np.eye(min(shape)), atol=1e-6)
 
@@ -150,7 +150,7 @@ def test_the_spread_of_continuous_actions_depends_on_nothing_and_is_the_agents_o
     mask = jnp.ones((5, 3, spec.num_actions), bool)
     policy = actor.distribution(outputs[0], mask)
     assert isinstance(policy, Gaussian)
-    np.testing.assert_allclose(policy.log_std, networks.START_LOG_STD)
+    np.testing.assert_allclose(policy.log_std, layers.START_LOG_STD)
     assert params["params"]["log_std"].shape == (3, spec.num_actions)
 
 
@@ -180,7 +180,7 @@ def test_the_recurrent_cell_is_that_of_flax():
         [inputs @ theirs[name]["kernel"] + theirs[name]["bias"] for name in ("ir", "iz", "in")], -1
     )
     kernel = jnp.concatenate([theirs[name]["kernel"] for name in ("hr", "hz", "hn")], -1)
-    after, rows = networks.gru(
+    after, rows = layers.gru(
         kernel, theirs["hn"]["bias"], hidden, given[None], jnp.zeros((1, 4), bool)
     )
     expected, _ = cell.apply({"params": theirs}, hidden, inputs)

@@ -14,8 +14,8 @@ import tiny_training
 from tiny_training import CONFIG
 
 from leed_jax import loggers, statistics
-from leed_jax.optimization import members, sweeps, training
-from leed_jax.optimization.results import TrainResult
+from leed_jax.optimization import calls, members, sweeps, training
+from leed_jax.optimization.results import Diverged, TrainResult
 from leed_jax.optimization.sweeps import SweepResult
 
 RATES, WEIGHTS, SEEDS = (0.003, 0.03), (0.0, 1.0), (3, 5)
@@ -109,7 +109,7 @@ def test_seeds_of_a_plain_training_are_split_too_and_its_lines_are_not_marked() 
     half = swept().plan.needed
     assert half is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "print", lambda text, **_: plan.append(str(text)), raising=False)
+        patch.setattr(calls, "print", lambda text, **_: plan.append(str(text)), raising=False)
         # Two teams need more than a quarter of what eight do: they share the demonstrations.
         result = training.train(
             tiny_training.scenario(),
@@ -168,7 +168,9 @@ def test_table_best_and_file_tell_the_same(tmp_path: Any) -> None:
 def test_a_combination_of_which_a_seed_diverged_is_not_the_best() -> None:
     first, second = swept().results[:2]
     lines = [{**line, "team_return": float("nan")} for line in first.history]
-    broken = dataclasses.replace(first, history=lines, diverged={3: 2, 5: 2})
+    broken = dataclasses.replace(
+        first, history=lines, diverged=dict.fromkeys((3, 5), Diverged(2, "metric expert"))
+    )
     result = SweepResult((broken, second), swept().plan)
     for higher in (True, False):
         assert result.best(higher_is_better=higher) is second

@@ -12,7 +12,17 @@ import pytest
 
 from leed_jax import demonstrations, execution
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
-from leed_jax.optimization import experience, losses, minibatches, networks, rollout, trainer
+from leed_jax.optimization import (
+    experience,
+    losses,
+    methods,
+    minibatches,
+    networks,
+    rollout,
+    trainer,
+    values,
+)
+from leed_jax.optimization.learners import Learner
 
 CONFIG = TrainConfig(
     total_steps=10 * 4 * 16,
@@ -36,7 +46,7 @@ def demos(scenario):
 
 
 def run(env, config, method, demos, updates, key=0, hyper=None):
-    built = trainer.make_trainer(env, config, losses.resolve(method, config))
+    built = trainer.make_trainer(env, config, methods.resolve(method, config))
     data = minibatches.data(demos, config)
     metrics = {}
     state = jax.jit(built.init)(jax.random.key(key))
@@ -70,11 +80,11 @@ def test_the_term_in_place_at_weight_zero_is_ippo_to_a_millionth_after_ten_updat
 def test_an_agents_update_does_not_depend_on_whether_the_others_learn(scenario, demos, agent, kind):
     config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
     # Every term's weight times λ, and λ is 1 for this agent alone: the others stand still.
-    alone = losses.Method(
+    alone = methods.Method(
         "alone",
         tuple(
             term._replace(coefficient=lambda c, w, old=term.coefficient: w * old(c, w))
-            for term in losses.METHODS["leed"].terms
+            for term in methods.METHODS["leed"].terms
         ),
     )
     both, _, _ = run(scenario.env, config, alone, demos, 1)
@@ -134,7 +144,7 @@ def test_an_agent_without_any_row_keeps_its_parameters_and_moments(scenario, dem
     valid = np.array(demos.arrays.valid)
     valid[..., 1] = False
     silent = dataclasses.replace(demos, arrays=demos.arrays._replace(valid=valid))
-    init = jax.jit(trainer.make_trainer(scenario.env, CONFIG, losses.resolve("bc", CONFIG)).init)
+    init = jax.jit(trainer.make_trainer(scenario.env, CONFIG, methods.resolve("bc", CONFIG)).init)
     begun = init(jax.random.key(0))
     after, _, _ = run(scenario.env, CONFIG, "bc", silent, 2)
     for old, new in zip(
@@ -155,7 +165,7 @@ def test_demonstrations_draw_from_a_stream_of_their_own(scenario, demos):
 
 
 def test_going_on_from_a_state_equals_never_having_stopped(scenario, demos):
-    built = trainer.make_trainer(scenario.env, CONFIG, losses.resolve("leed", CONFIG))
+    built = trainer.make_trainer(scenario.env, CONFIG, methods.resolve("leed", CONFIG))
     data = minibatches.data(demos, CONFIG)
     update = jax.jit(built.update)
     state = jax.jit(built.init)(jax.random.key(3))
@@ -180,17 +190,16 @@ def test_agents_that_share_learn_from_the_mean_of_their_losses(scenario):
         make(config.network, env.spec, sets=1)
         for make in (networks.make_actor, networks.make_critic)
     )
+    learner = Learner(env, config, methods.METHODS["ippo"], actor, critic)
 
     @jax.jit
     def gradients(key):
         params = {"actor": actor.init(key), "critic": critic.init(key)}
         begun = rollout.begin(env, actor, key, config.num_envs, None)
-        _, material, _ = experience.gather(env, actor, critic, config, params, begun, key, None)
+        _, material, _ = experience.gather(learner, params, begun, key)
 
         def loss(params):
-            return minibatches.loss(
-                actor, critic, config, losses.METHODS["ippo"], params, material, None, jnp.ones(2)
-            )[0]
+            return minibatches.loss(learner, params, material, None, jnp.ones(2))[0]
 
         own = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), params)
         shared = jax.grad(lambda params: loss(params).mean())(params)
@@ -205,7 +214,7 @@ def test_agents_that_share_learn_if_any_of_them_has_a_row(scenario, demos):
     valid = np.array(demos.arrays.valid)
     valid[..., 1] = False
     silent = dataclasses.replace(demos, arrays=demos.arrays._replace(valid=valid))
-    method = losses.METHODS["bc"]._replace(parameter_sharing=True)
+    method = methods.METHODS["bc"]._replace(parameter_sharing=True)
     begun, _, _ = run(scenario.env, CONFIG, method, silent, 0)
     after, _, _ = run(scenario.env, CONFIG, method, silent, 1)
     old, new = (state.params["actor"]["params"]["head"]["kernel"] for state in (begun, after))
@@ -213,7 +222,7 @@ def test_agents_that_share_learn_if_any_of_them_has_a_row(scenario, demos):
 
 
 def test_what_an_environment_does_not_allow_is_refused(scenario):
-    env, ippo, shared = scenario.env, losses.METHODS["ippo"], losses.METHODS["ippo_shared"]
+    env, ippo, shared = scenario.env, methods.METHODS["ippo"], methods.METHODS["ippo_shared"]
     for share in (0.0, 1.5):
         with pytest.raises(ValueError, match=r"decision_share must be in \(0, 1\], toy/line has"):
             trainer.make_trainer(with_share(env, share), CONFIG, ippo)
@@ -229,7 +238,7 @@ def test_what_an_environment_does_not_allow_is_refused(scenario):
 def test_sharing_is_a_setting_of_any_method(scenario, demos):
     """All share by configuration as by method; a group of one agent shares with nobody."""
     config = CONFIG.replace(parameter_sharing="all")
-    by_method = losses.METHODS["leed"]._replace(parameter_sharing=True)
+    by_method = methods.METHODS["leed"]._replace(parameter_sharing=True)
     one, _, _ = run(scenario.env, config, "leed", demos, 2)
     other, _, _ = run(scenario.env, CONFIG, by_method, demos, 2)
     assert jax.tree.leaves(one.params)[0].shape[0] == 1
@@ -278,22 +287,19 @@ def test_a_common_trunk_values_its_rows_and_learns_from_both_losses(scenario, ki
     network = NetworkConfig(kind=kind, hidden_sizes=(8, 8), common_trunk=True)
     config, env = CONFIG.replace(network=network), with_share(scenario.env, share)
     actor = networks.make_actor(network, env.spec)
-    method = losses.METHODS["ippo"]
-    only_value = method._replace(terms=(losses.VALUE,))
+    only_value = methods.METHODS["ippo"]._replace(terms=(losses.VALUE,))
+    learner = Learner(env, config, only_value, actor, None)
 
     @jax.jit
     def gathered(key):
         params = {"actor": actor.init(key)}
         begun = rollout.begin(env, actor, key, config.num_envs, None)
-        _, material, _ = experience.gather(env, actor, None, config, params, begun, key, None)
+        _, material, _ = experience.gather(learner, params, begun, key)
         seen = actor.carry(material.start.shape[1]), material.observation, material.start
-        again = networks.values(actor, None, params, *seen)
+        again = values.of_observations(actor, None, params, *seen)
 
         def loss(params):
-            weight = jnp.ones(2)
-            return minibatches.loss(
-                actor, None, config, only_value, params, material, None, weight
-            )[0].sum()
+            return minibatches.loss(learner, params, material, None, jnp.ones(2))[0].sum()
 
         return material.batch, again, jax.grad(loss)(params)["actor"]["params"]
 

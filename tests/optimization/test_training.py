@@ -5,7 +5,6 @@ from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 import line_world
 import numpy as np
 import pytest
@@ -150,26 +149,10 @@ def test_no_seed_at_all_is_refused(seeds: Any) -> None:
 def test_a_seed_that_diverges_keeps_its_last_finite_state_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make_trainer, evaluate = trainer.make_trainer, loop.Loop._evaluate
-    teams = []
-
-    def poisoned(*arguments: Any) -> trainer.Trainer:
-        """Seed 5 comes out of its third update with infinite parameters of one agent's critic."""
-        run = make_trainer(*arguments)
-        # The seed's key is one of four at the start, and one of three after each update.
-        marked = jax.random.split(jax.random.key(5), 4)[3]
-        for _ in range(2):
-            marked = jax.random.split(marked, 3)[0]
-
-        def update(state: trainer.TrainState, data: Any) -> Any:
-            new, metrics = run.update(state, data)
-            now = (jax.random.key_data(state.key) == jax.random.key_data(marked)).all()
-            critic = jax.tree.map(
-                lambda leaf: jnp.where(now, leaf.at[1].set(jnp.inf), leaf), new.params["critic"]
-            )
-            return new._replace(params={**new.params, "critic": critic}), metrics
-
-        return run._replace(update=update)
+    evaluate, teams = loop.Loop._evaluate, []
+    poisoned = tiny_training.poisoned(
+        trainer.make_trainer, 5, last=3, poison=tiny_training.infinite_critic
+    )
 
     def spied(loop: Any, state: Any, *rest: Any) -> None:
         teams.append(jax.tree.map(np.array, state.params))
@@ -179,7 +162,7 @@ def test_a_seed_that_diverges_keeps_its_last_finite_state_and_the_others_go_on(
     monkeypatch.setattr(loop.Loop, "_evaluate", spied)
     config = CONFIG.replace(anneal_learning_rate=False, eval_every_steps=STEPS_PER_UPDATE)
     result = train(config, method="ippo", seeds=(3, 5))
-    assert result.diverged == {5: 3}
+    assert result.diverged == {5: results.Diverged(3, "parameters of the critic")}
 
     def team(params: Any, index: int) -> Any:
         return jax.tree.map(lambda leaf: leaf[index], params)

@@ -14,6 +14,9 @@ from leed_jax.random_plans import random_plan
 from leed_jax.scenarios import Scenario
 
 SCORED_QUICKLY = leed.GenerationConfig(feedback_episodes=4)
+BY_DEFAULT = {"road/braess", "switch_riddle/prisoners"}
+"""Decisions now and then, and rules with illegal actions; the others are slow.
+Convolutions, memory, continuous actions and simple_spread are trained in tests of their own."""
 
 
 def config(name: str) -> TrainConfig:
@@ -43,10 +46,9 @@ def demonstrations(scenario: Scenario) -> Demonstrations:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if families.by_default(name) else [pytest.mark.slow])
+        pytest.param(name, marks=[] if name in BY_DEFAULT else [pytest.mark.slow])
         for name in scenarios.names()
-        if not name.startswith(("road/", "mpe/simple_spread"))  # trained in tests of their own
-        or not families.by_default(name)
+        if name != "mpe/simple_spread"  # trained in tests of their own
     ],
 )
 def test_two_updates_from_demonstrations(name):

@@ -96,19 +96,20 @@ def test_who_cannot_do_what_it_is_told_says_word_0_or_stays():
     first = start("speaker_listener")
     state = first.replace(p_pos=jnp.concatenate([jnp.zeros((2, 2)), LANDMARKS]), goal=jnp.array(1))
     task = simple_speaker_listener
+    resolve = jax.jit(task.resolve)
     for told, word, landmark in (
         ([[task.SAY_GOAL, 2, 1, 0], [task.MOVE_TO, 2]], 1, 2),
         ([[task.SAY, 2], [task.SAY, 1]], 2, -1),
         ([[task.MOVE_TO, 1], [task.FOLLOW_WORD, 0, 1, 2, 0]], 0, -1),  # nothing heard: stay
         ([[task.FOLLOW_WORD, 2, 2, 2, 2], [task.FOLLOW_WORD, 0, 1, 2, 1]], 0, 0),  # nearest
     ):
-        target, _ = task.resolve(state, program(told), ())
+        target, _ = resolve(state, program(told), ())
         assert int(target.word[0]) == word and int(target.word[1]) == -1
         np.testing.assert_array_equal(target.landmark, [-1, landmark])
         expected = LANDMARKS[landmark] if landmark >= 0 else jnp.zeros(2)
         np.testing.assert_array_equal(target.point, jnp.stack([jnp.zeros(2), expected]))
     heard = state.replace(c=jnp.zeros((2, 3)).at[0, 2].set(1.0))
-    target, _ = task.resolve(heard, program([[task.SAY, 0], [task.FOLLOW_WORD, 1, 2, 0, 0]]), ())
+    target, _ = resolve(heard, program([[task.SAY, 0], [task.FOLLOW_WORD, 1, 2, 0, 0]]), ())
     np.testing.assert_array_equal(target.landmark, [-1, 1])  # word_2 is landmark_1 to it
 
 
@@ -162,7 +163,7 @@ def test_agents_speak_about_each_others_goals():
         p_pos=jnp.concatenate([jnp.zeros((2, 2)), LANDMARKS]), goal=jnp.array([2, 0]), c=said
     )
     rows = [[task.FOLLOW_WORD, 4, 5, 6, 9, 8, 7, 0], [task.HOLD, 3, 2, 1]]
-    target, _ = task.resolve(state, program(rows), ())
+    target, _ = jax.jit(task.resolve)(state, program(rows), ())
     # agent_0 says landmark_0, agent_1's goal: word_4; agent_1 landmark_2, agent_0's: word_1.
     np.testing.assert_array_equal(target.word, [4, 1])
     # agent_0 heard word_9, for it landmark_0; agent_1 does not listen.
@@ -203,6 +204,7 @@ BELIEVE = {f"heard_word_{i}": f"word_{i % 2}" for i in range(4)} | {"otherwise":
 @pytest.mark.usefixtures("strict_dtypes")
 def test_codes_and_answers_worked_by_hand():
     first, task = start("crypto"), simple_crypto
+    resolve = jax.jit(task.resolve)
     state = first.replace(
         goal_colour=jnp.array([0.0, 255, 0, 0]),
         private_key=jnp.array([255.0, 0, 0, 0]),
@@ -210,15 +212,15 @@ def test_codes_and_answers_worked_by_hand():
     )
     # Tables: secret_0 and secret_1 with key_0, then with key_1.
     rows = [[task.TRANSLATE, 0, 0, 0, 2, 1], [task.ENCODE, 1, 3, 0, 2], [task.DECODE, 1, 3, 0, 2]]
-    target, _ = task.resolve(state, program(rows), ())
+    target, _ = resolve(state, program(rows), ())
     # Eve heard word_3: says word_2. Alice: secret_1, key_0: word_3. Bob: word_3 is secret_1.
     np.testing.assert_array_equal(target.word, [2, 3, 1])
     rows = [[op, 3, 3, 3, 3, 3] for op in (task.DECODE, task.TRANSLATE, task.ENCODE)]
-    target, _ = task.resolve(state, program(rows), ())
+    target, _ = resolve(state, program(rows), ())
     np.testing.assert_array_equal(target.word, [0, 0, 0])  # none can do what it is told
     silent = state.replace(c=jnp.zeros((3, 4)))
     rows = [[task.TRANSLATE, 0, 0, 0, 0, 3], [task.SAY, 2], [task.DECODE, 0, 0, 0, 0, 2]]
-    target, _ = task.resolve(silent, program(rows), ())
+    target, _ = resolve(silent, program(rows), ())
     np.testing.assert_array_equal(target.word, [3, 2, 2])
 
 

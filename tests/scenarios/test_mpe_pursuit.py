@@ -356,7 +356,7 @@ def test_a_predator_drives_around_an_obstacle_only_if_told():
         guide = execution.make_expert(TAG, dict.fromkeys(TAG.env.spec.agents, go))
         label = jax.jit(guide.label)
         state = tag_state([[-0.8, 0.1], [9, 9], [9, -9]], [-9, -9], None, [[0, 0], [20, 20]])
-        memory, nearest = guide.init(state), np.inf
+        memory, nearest = jax.jit(guide.init)(state), np.inf
         for _ in range(26):
             action, memory = label(state, memory)
             state, _ = compiled("tag")[1](jax.random.key(0), state, action)

@@ -304,13 +304,13 @@ def test_conditions_on_states_worked_by_hand():
 def test_an_agent_on_its_own_brakes_over_its_target_and_stays():
     todo = AgentPlan((Instruction("MoveToPoint", {"x": 1.0, "y": -0.5, "keep_distance": 0}),))
     guide = execution.make_expert(SCENARIO, dict.fromkeys(AGENTS, todo))
-    label = jax.jit(guide.label)
+    begin, label = jax.jit(guide.init), jax.jit(guide.label)
     # Three starts around the target, one of them in full flight; they ignore each other, and
     # only the first is looked at, the others being moved out of the way.
     for start, velocity in (([-1, 1], [0, 0]), ([1.0, 1], [-2.0, 0]), ([0.9, -0.5], [2.0, 0])):
         places = jnp.array([start, [-50, 0], [50, 0]], jnp.float32)
         state = state_of(places, velocities=jnp.array([velocity, [0, 0], [0, 0]], jnp.float32))
-        memory, away = guide.init(state), []
+        memory, away = begin(state), []
         for _ in range(simple_spread.HORIZON):
             action, memory = label(state, memory)
             state, _ = step(jax.random.key(0), state, action)
@@ -328,7 +328,7 @@ def test_stepping_aside_keeps_an_approaching_agent_away():
         guide = execution.make_expert(SCENARIO, todo | {AGENTS[1]: AgentPlan((come,))})
         label = jax.jit(guide.label)
         state = state_of([[0, 0], [1.2, 0], [50.0, 0]])
-        memory = guide.init(state)
+        memory = jax.jit(guide.init)(state)
         for _ in range(simple_spread.HORIZON):
             action, memory = label(state, memory)
             state, _ = step(jax.random.key(0), state, action)

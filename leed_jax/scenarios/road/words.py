@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from leed_jax.environments.road import RoadEnvironment
 from leed_jax.instructions import Choice, Command, Number, Vocabulary
+from leed_jax.quoting import named, quoted
 from leed_jax.road import routes, trace
 from leed_jax.road.fleets import Fleet
 from leed_jax.road.routes import Choices
@@ -24,7 +25,9 @@ class Names:
     """What intersections and roads are called in prompts and answers."""
 
     def __init__(self, env: RoadEnvironment) -> None:
-        self.nodes, self.links = list(env.network.nodes), list(env.network.link_names)
+        self.places, self.roads = list(env.network.nodes), list(env.network.link_names)
+        # In texts; a network of one's own may call them anything.
+        self.nodes, self.links = ([named(n) for n in own] for own in (self.places, self.roads))
 
     def route(self, env: RoadEnvironment, route: Sequence[int]) -> list[str]:
         """The intersections of a route, its start first."""
@@ -40,8 +43,8 @@ def vocabulary(
     horizon: int,
 ) -> Vocabulary:
     """What a vehicle can be told."""
-    places = tuple(names.nodes[node] for node in nodes)
-    roads = tuple(names.links[link] for link in avoidable)
+    places = tuple(names.places[node] for node in nodes)
+    roads = tuple(names.roads[link] for link in avoidable)
     return Vocabulary(
         agents=agents,
         commands=(
@@ -54,8 +57,8 @@ def vocabulary(
                     Choice(
                         "intersection",
                         places,
-                        f'as in {{"command": "MoveTo", "intersection": "{places[0]}"}}',
-                        shown=f'the name of an intersection above, such as "{places[0]}"',
+                        f'as in {{"command": "MoveTo", "intersection": {quoted(places[0])}}}',
+                        shown=f"the name of an intersection above, such as {quoted(places[0])}",
                     ),
                 ),
             ),
@@ -67,7 +70,7 @@ def vocabulary(
                     Choice(
                         "road",
                         roads,
-                        f'which road, as in {{"command": "AvoidLink", "road": "{roads[0]}"}}',
+                        f'which road, as in {{"command": "AvoidLink", "road": {quoted(roads[0])}}}',
                     ),
                 ),
             ),

@@ -61,6 +61,7 @@ def make(
         ),
         action_mask=game.get_avail_actions,
         decision=lambda state: _allies(state, rules.num_allies),
+        global_state=lambda observation: observation["world_state"],
         measures=_measures(rules.num_allies),
     )
     vocabulary = words.vocabulary(env.spec.agents, rules)

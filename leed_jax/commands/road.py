@@ -1,57 +1,25 @@
-"""The command ``leed``.
-
-leed run                      from instructions to trained teams (`leed_jax.cli`)
-leed road list                road networks there are
-leed road fetch SiouxFalls    have one that may not be shipped
-leed road reference NETWORK   free flow, navigation, equilibrium and near-optimum of a fleet
-"""
+"""``leed road``: networks there are, and reference solutions."""
 
 import argparse
 import difflib
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from leed_jax import files
+from leed_jax.commands.tables import print_table
 from leed_jax.road import fetch, fleets, shipped
 from leed_jax.road.network import RoadNetwork
 
 MEANS = ("lb", "so", "ue", "nav", "ff")
 """Mean seconds per vehicle: lower bound, near-optimum, equilibrium, navigation, free flow."""
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The console script; returns the exit status: 0, or 1 after an error of the user."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["run"]:
-        return _run(given[1:])
-    parser = _parser()
-    options = parser.parse_args(given)
-    if options.action is None:
-        (options.parser or parser).print_help()
-        return 0
-    try:
-        options.action(options)
-    except (ValueError, OSError, ImportError) as error:
-        return _failed(error)
-    return 0
+_DEFAULT = f"default: ${fetch.FOLDER_VARIABLE}, else ~/.cache/leed_jax/tntp"
 
 
-def _failed(error: Exception) -> int:
-    """One line about what is wrong; returns the exit status."""
-    print(f"leed: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
-    return 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("leed", description="Demonstrations by language models.")
-    parser.set_defaults(action=None, parser=None)
-    commands = parser.add_subparsers(metavar="COMMAND")
-    commands.add_parser(
-        "run", help="a whole run from instructions to trained teams; see `leed run --help`"
-    )
+def add(commands: Any) -> None:
+    """Adds the command and its own ones to a parser's."""
     road = commands.add_parser("road", help="road networks and reference solutions")
     road.set_defaults(parser=road)
     actions = road.add_subparsers(metavar="COMMAND")
@@ -75,35 +43,25 @@ def _parser() -> argparse.ArgumentParser:
         "road, a bound), so (best found for all together), ue (nobody gains by changing alone), "
         "nav (always the currently fastest route), ff (fastest routes of empty roads).",
     )
-    add = reference.add_argument
-    add("network", help="from `leed road list`, or a folder with its CSV files")
-    add("--kind", default="hub3", help="of fleet: table, pairs<k>, hub<k> (default: %(default)s)")
-    add("--num-agents", type=int, default=16, help="vehicles (default: %(default)s)")
-    add("--demand", type=float, default=64.0, help="real vehicles they are (default: %(default)g)")
-    add("--window", type=float, default=60.0, help="s, all depart in it (default: %(default)g)")
-    add("--seed", type=int, nargs="+", default=[0], help="a fleet for each (default: 0)")
-    add("--kappa", type=float, default=1.0, help="times all capacities (default: %(default)g)")
-    add("--folder", type=Path, help=f"of fetched networks; {_DEFAULT}")
-    add("--json", type=Path, help="file for the results")
+    add_option = reference.add_argument
+    add_option("network", help="from `leed road list`, or a folder with its CSV files")
+    add_option(
+        "--kind", default="hub3", help="of fleet: table, pairs<k>, hub<k> (default: %(default)s)"
+    )
+    add_option("--num-agents", type=int, default=16, help="vehicles (default: %(default)s)")
+    add_option(
+        "--demand", type=float, default=64.0, help="real vehicles they are (default: %(default)g)"
+    )
+    add_option(
+        "--window", type=float, default=60.0, help="s, all depart in it (default: %(default)g)"
+    )
+    add_option("--seed", type=int, nargs="+", default=[0], help="a fleet for each (default: 0)")
+    add_option(
+        "--kappa", type=float, default=1.0, help="times all capacities (default: %(default)g)"
+    )
+    add_option("--folder", type=Path, help=f"of fetched networks; {_DEFAULT}")
+    add_option("--json", type=Path, help="file for the results")
     reference.set_defaults(action=_reference)
-    return parser
-
-
-_DEFAULT = f"default: ${fetch.FOLDER_VARIABLE}, else ~/.cache/leed_jax/tntp"
-
-
-def _run(arguments: list[str]) -> int:
-    """A run as ``python -m experiments.run`` does it, without the report."""
-    from leed_jax import cli, compilation
-    from leed_jax.generation import GenerationError
-
-    try:
-        config = cli.parse(arguments)
-        compilation.announce_cache(config.compilation_cache)
-        print(cli.run(config))
-    except (GenerationError, ValueError, TypeError, OSError) as error:
-        return _failed(error)
-    return 0
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -118,7 +76,7 @@ def _list(options: argparse.Namespace) -> None:
         counts = str(facts["nodes"]), str(facts["links"]), f"{facts['trips']:,.0f}"
         how = "fetched" if (folder / name).is_dir() else "to fetch"
         rows.append((name, *counts, how, "TransportationNetworks: academic research only"))
-    _print_table(rows, left=(0, 4, 5))
+    print_table(rows, left=(0, 4, 5))
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -164,7 +122,7 @@ def _reference(options: argparse.Namespace) -> None:
                 "ue_settled": bool(found.ue_settled),
             }
         )
-    _print_table(rows, left=())
+    print_table(rows, left=())
     if not settled:
         print("* had not settled: not an equilibrium")
     if options.json is not None:
@@ -184,18 +142,3 @@ def _network(name: str, folder: Path | None) -> RoadNetwork:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise ValueError(f"no network and no folder {name!r}; there are {', '.join(known)}{hint}")
-
-
-def _print_table(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> None:
-    """Columns side by side, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

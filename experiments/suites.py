@@ -1,0 +1,240 @@
+"""The suites of experiments, as data: which cells there are. `suite_runner` runs them.
+
+Budgets and network sizes per task are chosen for two CPU cores; what is not named is the package's
+default, on every task. Equal budgets for all methods of a task.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from experiments.suite_cells import Cell
+from leed_jax.optimization.value_based_presets import PRESETS
+
+METHODS = ("leed", "ippo", "mappo", "vdn", "qmix", "bc", "dagger", "bc_ppo")
+"""Of the suite ``paper``; the first is ours."""
+GRU = {"train.network.kind": "gru", "train.expert.batch_size": 8}
+"""SMAX is partially observable: recurrent networks; batches of demonstrations are episodes then."""
+VALUE_BASED = ("vdn", "qmix")
+"""They have JaxMARL's published settings for a family of tasks instead of ours for PPO."""
+VALUE_BASED_CHANGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "mpe": ("mpe", {}),
+    # Width of all other methods: the published 512 would take hours on two cores.
+    "smax": ("smax", {"train.network.hidden_sizes": [64]}),
+    # Observations of a kitchen are large: half as many steps of them to remember.
+    "overcooked_v2": ("overcooked", {"train.value_based.replay_steps": 50_000}),
+    # Nothing is published for roads; episodes are longer, and many agents take room.
+    "road": (
+        "mpe",
+        {"train.rollout_steps": 128, "train.gamma": 1.0, "train.value_based.replay_steps": 32_768},
+    ),
+}
+"""By family of scenarios: the family of the published settings, and what is other here."""
+ROAD = {"options": {"seed": "0"}, "train.gamma": 1.0, "num_demonstrations": 64}
+
+
+class Task(NamedTuple):
+    """A scenario with its settings for all methods."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+def _task(scenario: str, steps: int, seeds: int, evaluations: int = 40, **more: Any) -> Task:
+    agents = more.get("num_agents")
+    name = scenario if agents is None else f"{scenario}, N = {agents}"
+    settings = {"scenario": scenario, "seeds": seeds, "train.total_steps": steps}
+    settings |= {"train.eval_every_steps": max(1, steps // evaluations)}
+    return Task(name, settings | more)
+
+
+def _spread(agents: int, steps: int, seeds: int, **more: Any) -> Task:
+    return _task("mpe/simple_spread", steps, seeds, num_agents=agents, **more)
+
+
+def _smax(name: str, steps: int) -> Task:
+    # Rollouts of 64 steps, between the two settings that were tried.
+    return _task(f"smax/{name}", steps, 5, 24, **GRU, **{"train.rollout_steps": 64})
+
+
+def _overcooked(layout: str, steps: int, seeds: int) -> Task:
+    # An episode has 400 steps: 32 of them per evaluation, or evaluating would cost most of it.
+    more = {"num_demonstrations": 64, "train.eval_episodes": 32}
+    return _task(f"overcooked_v2/{layout}", steps, seeds, 32, **more)
+
+
+def _road(agents: int, steps: int, seeds: int, **more: Any) -> Task:
+    return _task("road/berlin_adlershof", steps, seeds, num_agents=agents, **(ROAD | more))
+
+
+PAPER = (
+    _spread(3, 1_000_000, 10),
+    _spread(6, 1_000_000, 5),
+    _overcooked("cramped_room", 819_200, 5),
+    _overcooked("counter_circuit", 819_200, 5),
+    _road(16, 204_800, 10, **{"train.eval_every_steps": 8192}),
+    _road(64, 204_800, 5, **{"train.eval_every_steps": 8192}),
+    _smax("3m", 393_216),
+    _smax("2s3z", 196_608),
+)
+
+
+def paper() -> list[Cell]:
+    """All methods on all tasks; LEED and IPPO first everywhere, for the first conclusions."""
+    first, later = METHODS[:2], METHODS[2:]
+    order = [*itertools.product(first, PAPER), *itertools.product(later, PAPER)]
+    return [_cell("paper", task, method) for method, task in order]
+
+
+def smoke() -> list[Cell]:
+    """Two minutes that go through everything; its numbers mean nothing."""
+    tiny = {
+        "train.num_envs": 16,
+        "train.rollout_steps": 32,
+        "train.num_minibatches": 4,
+        "train.eval_episodes": 16,
+        "num_demonstrations": 16,
+        "generation.feedback_episodes": 8,
+        "train.network.hidden_sizes": [16],
+    }
+    tasks = (
+        _spread(3, 4096, 2, evaluations=4, **tiny),
+        _task("mpe/simple_speaker_listener", 4096, 2, 4, **tiny),
+    )
+    # BC on the first task alone: it takes the time of a fifth program.
+    pairs = [*itertools.product(tasks, ("leed", "ippo")), (tasks[0], "bc")]
+    return [_cell("smoke", task, method) for task, method in pairs]
+
+
+ABLATION_TASKS = (_spread(3, 409_600, 5), _overcooked("cramped_room", 409_600, 3))
+ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "methods": {
+        "LEED, default": {},
+        "IPPO": {"methods": ["ippo"]},
+        "BC": {"methods": ["bc"]},
+        "kickstarting": {"methods": ["kickstarting"]},
+        "DAPG": {"methods": ["dapg"]},
+    },
+    "weight of the expert": {
+        "0": {"train.expert.weight": 0.0},
+        "1, linear": {"train.expert.weight": 1.0},
+        "10, linear": {"train.expert.weight": 10.0},
+        "3, constant": {"train.expert.schedule": "constant"},
+        "3, cosine": {"train.expert.schedule": "cosine"},
+        "3, linear over half the run": {"train.expert.decay_fraction": 0.5},
+        "3, linear over a tenth": {"train.expert.decay_fraction": 0.1},
+        "3, return gap": {"train.expert.schedule": "return_gap"},
+        "3, DTW": {"train.expert.schedule": "dtw"},
+    },
+    "number of demonstrations": {
+        f"{count:,}": {"num_demonstrations": count} for count in (1, 4, 16, 64, 256, 1024)
+    },
+    "quality of demonstrations": {
+        "first answer": {"quality": "first"},
+        "10 % random instructions": {"quality": "corrupted:0.1"},
+        "30 % random instructions": {"quality": "corrupted:0.3"},
+        "50 % random instructions": {"quality": "corrupted:0.5"},
+        "random plan 0": {"quality": "random:0"},
+        "random plan 1": {"quality": "random:1"},
+        "random plan 2": {"quality": "random:2"},
+        "adversarial": {"quality": "adversarial"},
+        "random plan 0, return gap": {
+            "quality": "random:0",
+            "train.expert.schedule": "return_gap",
+        },
+        "adversarial, return gap": {
+            "quality": "adversarial",
+            "train.expert.schedule": "return_gap",
+        },
+        "adversarial, DTW": {"quality": "adversarial", "train.expert.schedule": "dtw"},
+    },
+    "plans": {
+        "relational, for the return": {"goal": "return"},
+        "concrete, for the return": {"goal": "return", "plans": "concrete"},
+    },
+    "labels": {
+        "visited": {"train.expert.labels": "visited"},
+        "both": {"train.expert.labels": "both"},
+    },
+    "weighting": {
+        "return": {"train.expert.weighting": "return"},
+        "advantage": {"train.expert.weighting": "advantage"},
+    },
+    "parameters": {
+        "LEED, shared": {"train.parameter_sharing": "all"},
+        "IPPO, shared": {"methods": ["ippo_shared"]},
+    },
+}
+"""By table: what the variants change of LEED's default settings."""
+LACKING = {
+    # No answers for these goals were recorded there, and no room for the observations.
+    "overcooked_v2/cramped_room": ("plans", "1,024"),
+}
+
+
+def ablations() -> list[Cell]:
+    """What every part is worth, one change at a time."""
+    cells = []
+    for group, variants in ABLATIONS.items():
+        for variant, task in itertools.product(variants, ABLATION_TASKS):
+            usual = task.settings.get("num_demonstrations", 256)
+            same = variants[variant] == {"num_demonstrations": usual}
+            if same or {group, variant} & set(LACKING.get(task.name, ())):
+                continue
+            changed = Task(task.name, {**task.settings, **variants[variant]})
+            method = variants[variant].get("methods", ["leed"])[0]
+            cells.append(_cell("ablations", changed, method, variant, group))
+    return cells
+
+
+def scalability() -> list[Cell]:
+    """More and more agents, on particles and on roads."""
+    spread = [_spread(agents, 409_600, 5, evaluations=25) for agents in (3, 4, 5, 6, 8)]
+    spread += [_spread(agents, 409_600, 3, evaluations=25) for agents in (16, 32)]
+    road = [_road(agents, 98_304, 5, evaluations=12) for agents in (16, 32, 64)]
+    road += [_road(128, 49_152, 3, evaluations=6), _road(512, 16_384, 3, evaluations=2)]
+    methods = ("leed", "ippo", "ippo_shared")
+    return [_cell("scalability", task, method) for task in spread + road for method in methods]
+
+
+def _cell(suite: str, task: Task, method: str, variant: str | None = None, group: str = "") -> Cell:
+    settings = {**task.settings, "methods": [method]}
+    if method in VALUE_BASED:
+        settings |= _value_based(task.settings["scenario"].partition("/")[0])
+    return Cell(suite, task.name, variant or method, settings, group)
+
+
+def _value_based(family: str) -> dict[str, Any]:
+    published, changes = VALUE_BASED_CHANGES[family]
+    settings: dict[str, Any] = {"train.num_minibatches": 1}
+    for name, value in PRESETS[published].items():
+        if dataclasses.is_dataclass(value):
+            nested = dataclasses.asdict(value)  # pyright: ignore[reportArgumentType]
+            settings |= {f"train.{name}.{key}": item for key, item in nested.items()}
+        else:
+            settings[f"train.{name}"] = value
+    return {**settings, **changes}
+
+
+SUITES = {"paper": paper, "smoke": smoke, "ablations": ablations, "scalability": scalability}
+"""By name: the cells in the order in which they are run."""
+
+
+def cells(suite: str, only: str | None = None) -> list[Cell]:
+    """The cells of a suite whose place holds ``only``, in order.
+
+    Raises:
+      ValueError: no such suite, or no such cell.
+    """
+    if suite not in SUITES:
+        raise ValueError(f"suite must be one of {', '.join(SUITES)}, got {suite!r}")
+    every = SUITES[suite]()
+    found = [cell for cell in every if only is None or only in str(cell.place)]
+    if not found:
+        raise ValueError(f"only: no cell of {suite} has {only!r} in its name, {_names(every)}")
+    return found
+
+
+def _names(found: Sequence[Cell]) -> str:
+    return f"as {found[0].place} has"
