@@ -73,7 +73,7 @@ class TensorBoard(_Open):
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Draws the points of one line, and has them on the disk."""
-        name, step = curve(record), record["env_steps"] or record["updates"]
+        name, step = curve(record), place(record)
         if name not in self._curves:
             # Named by the time: TensorBoard reads files of a curve in the order of their names.
             suffix = f".{time.time_ns():020d}"
@@ -96,7 +96,7 @@ class WeightsAndBiases(_Open):
 
     ``WANDB_MODE=offline`` keeps everything on this machine, ``WANDB_PROJECT`` and
     ``WANDB_ENTITY`` say where it goes otherwise. A line's step is its number of updates; charts
-    are drawn over environment steps.
+    are drawn over ``steps``, which are those of TensorBoard.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class WeightsAndBiases(_Open):
             self._runs[name] = self._begin(name)
         if step < self._runs[name].starting_step:
             return
-        told = {"env_steps": record["env_steps"], **scalars(record)}
+        told = {"steps": place(record), "env_steps": record["env_steps"], **scalars(record)}
         self._runs[name].log(told, step=step)
 
     def _begin(self, name: str) -> Any:
@@ -163,8 +163,8 @@ class WeightsAndBiases(_Open):
                 f"Weights & Biases: {' '.join(str(error).split())}; `wandb login`, or "
                 "WANDB_MODE=offline to keep everything on this machine"
             ) from None
-        run.define_metric("env_steps")
-        run.define_metric("*", step_metric="env_steps")
+        run.define_metric("steps")
+        run.define_metric("*", step_metric="steps")
         return run
 
     def close(self) -> None:
@@ -207,6 +207,11 @@ def curve(record: Mapping[str, Any]) -> str:
     if "learning_rate" in record:
         name += f"_lr_{record['learning_rate']:g}_weight_{record['expert_weight_start']:g}"
     return name
+
+
+def place(record: Mapping[str, Any]) -> int:
+    """Where on the horizontal axis a line is: environment steps, or updates if there are none."""
+    return record["env_steps"] or record["updates"]
 
 
 def scalars(record: Mapping[str, Any]) -> dict[str, float]:

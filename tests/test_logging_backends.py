@@ -161,11 +161,12 @@ def test_wandb_has_a_run_per_seed_and_goes_on_in_the_same_one(server, tmp_path):
         "leed/seed_0": begun.options["id"],
         "leed/seed_1": other.options["id"],
     }
-    assert begun.logged[1][1]["env_steps"] == 64 and begun.logged[1][1]["team_return"] == 2.0
+    assert begun.logged[1][1]["steps"] == begun.logged[1][1]["env_steps"] == 64
+    assert begun.logged[1][1]["team_return"] == 2.0
     assert all(run.finished for run in server.runs)
     assert (begun.options["project"], begun.options["group"]) == ("leed_jax", "a-run")
     assert begun.options["config"] == {"seeds": 2}
-    assert begun.options["metrics"] == [("env_steps", {}), ("*", {"step_metric": "env_steps"})]
+    assert begun.options["metrics"] == [("steps", {}), ("*", {"step_metric": "steps"})]
 
 
 def test_what_wandb_refuses_says_how_to_go_on_without(server, tmp_path):
