@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -88,13 +89,15 @@ def results(scenario, plan, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     spec, config = scenario.env.spec, leed.TrainConfig()
     keys = jax.random.split(jax.random.key(0), 2)
+    line: dict[str, Any] = {"env_steps": 0, "updates": 0, "seconds": 0.0, "success": {}}
+    line["agent_return"] = [0.0] * spec.num_agents
     team = leed.TrainResult(
         method="ippo",
         config=config,
         spec=spec,
         seeds=(0, 1),
         params={"actor": jax.vmap(networks.make_actor(config.network, spec).init)(keys)},
-        history=[{"seed": seed, "team_return": seed, "success": {}} for seed in (0, 1)],
+        history=[line | {"seed": seed, "team_return": seed} for seed in (0, 1)],
         env_steps=0,
         train_seconds=1.0,
         compile_seconds=1.0,
@@ -128,7 +131,8 @@ def test_what_is_not_there_is_said(results, tmp_path, capsys):
         given = ["--name", name, "--results", str(results), "--methods", method]
         with pytest.raises(SystemExit):
             road_routes.main([*given, "--json", str(tmp_path / "routes.json")])
-        assert "No such file" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "No such file" in told or f"no file {results / name}" in told
     given = ["--name", "run", "run", "--results", str(results), "--methods", "plan"]
     with pytest.raises(SystemExit):
         road_routes.main([*given, "--json", str(tmp_path / "routes.json")])

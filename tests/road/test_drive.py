@@ -129,4 +129,5 @@ def test_padding_and_batches_change_nothing():
     both = jax.vmap(lambda where: drive.drive(roads, rules, who, where))(
         jnp.asarray(np.stack([wide, wide[::-1]]))
     )
-    np.testing.assert_array_equal(both[0], alone)
+    # Another program, so to the last bits of single numbers only: seconds, of float32.
+    np.testing.assert_allclose(both[0], alone, rtol=1e-6)
