@@ -209,19 +209,23 @@ def reached(runs: list[dict[str, Any]], config: TrainConfig) -> list[dict[str, A
     ]
 
 
+def tell(method: str, told: dict[str, Any]) -> None:
+    """Prints the last point of both curves."""
+    last = told["reached"][-1]
+    print(f"{method} beside {told['script']}, {len(told['runs'])} seeds:")
+    for name in ("theirs", "ours", "difference"):
+        value = statistics.Interval(**last[name])
+        print(
+            f"  {name:<10} {value.iqm:8.2f} [{value.low:.2f}, {value.high:.2f}]"
+            f"  at {last['env_steps']:,} steps"
+        )
+
+
 def main() -> None:
     """Compares what the command line says, and prints the last point of each curve."""
     config = tyro.cli(Comparison, prog="python -m experiments.against_jaxmarl")
     for method in config.method:
-        told = compare(config, method)
-        last = told["reached"][-1]
-        print(f"{method} beside {told['script']}, {len(told['runs'])} seeds:")
-        for name in ("theirs", "ours", "difference"):
-            value = statistics.Interval(**last[name])
-            print(
-                f"  {name:<10} {value.iqm:8.2f} [{value.low:.2f}, {value.high:.2f}]"
-                f"  at {last['env_steps']:,} steps"
-            )
+        tell(method, compare(config, method))
 
 
 if __name__ == "__main__":

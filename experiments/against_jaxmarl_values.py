@@ -23,7 +23,7 @@ import tyro
 import leed_jax as leed
 from experiments import against_jaxmarl, jaxmarl_peer
 from experiments.jaxmarl_peer import Peer
-from leed_jax import files, loggers, statistics, summary
+from leed_jax import files, loggers, summary
 from leed_jax.config import NetworkConfig, TrainConfig, ValueBasedConfig
 from leed_jax.environments import jaxmarl
 
@@ -198,15 +198,7 @@ def main() -> None:
     """Compares what the command line says, and prints the last point of each curve."""
     config = tyro.cli(Comparison, prog="python -m experiments.against_jaxmarl_values")
     for method in config.method:
-        told = compare(config, method)
-        last = told["reached"][-1]
-        print(f"{method} beside {told['script']}, {len(told['runs'])} seeds:")
-        for name in ("theirs", "ours", "difference"):
-            value = statistics.Interval(**last[name])
-            print(
-                f"  {name:<10} {value.iqm:8.2f} [{value.low:.2f}, {value.high:.2f}]"
-                f"  at {last['env_steps']:,} steps"
-            )
+        against_jaxmarl.tell(method, compare(config, method))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ SHIPPED = [
     (5, "relational", "learnable"),
     (6, "relational", "learnable"),
 ]
+LARGE = [(number, "relational", "learnable") for number in (8, 16, 32)]
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +43,13 @@ def kept(scenario: Scenario, plans: str, goal: str) -> list[transcripts.Transcri
 
 def test_every_shipped_file_is_listed_here() -> None:
     files = {file.name for file in transcripts.shipped("mpe/simple_spread").iterdir()}
-    assert files == {f"num_agents-{n}_{plans}_{goal}_0.json" for n, plans, goal in SHIPPED}
+    assert files == {f"num_agents-{n}_{plans}_{goal}_0.json" for n, plans, goal in SHIPPED + LARGE}
 
 
-@pytest.mark.parametrize(("num_agents", "plans", "goal"), SHIPPED)
+@pytest.mark.parametrize(
+    ("num_agents", "plans", "goal"),
+    [*SHIPPED, *(pytest.param(*each, marks=pytest.mark.slow) for each in LARGE)],
+)
 def test_shipped_answers_replay_without_network_or_drift(
     scenario: Scenario, num_agents: int, plans: Any, goal: Any
 ) -> None:
