@@ -1,5 +1,6 @@
 """What a run says while it goes: who may listen, and a file with a line per evaluation."""
 
+import abc
 import json
 import math
 import os
@@ -7,11 +8,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from leed_jax import files
+
+Opened = TypeVar("Opened")
 
 
 @runtime_checkable
@@ -31,7 +34,28 @@ class Logger(Protocol):
         ...
 
 
-class MetricsWriter:
+class ClosingLogger(abc.ABC):
+    """A logger that is closed when its context is left."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """There will be no more lines."""
+
+    def __enter__(self: Opened) -> Opened:  # no `Self`: beartype refuses it
+        """Itself, open."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes it, whatever happened."""
+        self.close()
+
+
+class MetricsWriter(ClosingLogger):
     """Appends evaluations to a JSON Lines file, each of them on the disk before `write` returns.
 
     A number that is not finite is written as null (JSON has none). A last line that was torn by an
@@ -119,19 +143,6 @@ class MetricsWriter:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
-
-    def __enter__(self) -> "MetricsWriter":
-        """Itself, open."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Closes the file, whatever happened."""
-        self.close()
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -21,7 +21,6 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from leed_jax import files, loggers
@@ -34,28 +33,7 @@ MAX_AGENTS = 16
 WANDB_IDS = "wandb.json"
 
 
-class _Open:
-    """A logger that is closed when its context is left."""
-
-    def close(self) -> None:
-        """Ends all curves."""
-        raise NotImplementedError
-
-    def __enter__(self) -> Any:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Closes it, whatever happened."""
-        self.close()
-
-
-class TensorBoard(_Open):
+class TensorBoard(loggers.ClosingLogger):
     """Writes event files: ``tensorboard --logdir <folder>`` draws them.
 
     The horizontal axis is environment steps, or updates for a method that takes none (``bc``).
@@ -91,7 +69,7 @@ class TensorBoard(_Open):
         self._curves.clear()
 
 
-class WeightsAndBiases(_Open):
+class WeightsAndBiases(loggers.ClosingLogger):
     """A W&B run per method and seed, in one group.
 
     ``WANDB_MODE=offline`` keeps everything on this machine, ``WANDB_PROJECT`` and
