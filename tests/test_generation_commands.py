@@ -155,7 +155,7 @@ def test_a_transcript_is_shown_round_by_round_and_moves_no_cursor(recorded, caps
 
 
 def test_those_of_the_package_can_be_found_by_a_part_of_their_name(capsys):
-    assert commands.main(["transcripts", "list", "spread", "num_agents-3"]) == 0
+    assert commands.main(["transcripts", "list", "spread", "num_agents-3_"]) == 0
     names = [row.split()[0] for row in capsys.readouterr().out.splitlines()[1:]]
     assert "mpe_simple_spread/num_agents-3_relational_learnable_0" in names
     assert commands.main(["transcripts", "show", names[0]]) == 0
