@@ -17,7 +17,7 @@ from leed_jax.demonstrations import Demonstrations
 from leed_jax.optimization import checks, methods, minibatches, networks, rollout, trainer
 from leed_jax.optimization.states import TrainState
 from leed_jax.scenarios import Scenario
-from leed_jax.types import ArrayEnv
+from leed_jax.types import ArrayEnv, Expert
 
 Part = Literal["environment", "rollout", "update", "step"]
 
@@ -133,6 +133,7 @@ def of_method(
     method: str,
     demos: Demonstrations | None,
     parts: Sequence[Part],
+    expert: Expert | None = None,
 ) -> dict[Part, Program]:
     """The programs of a method: its rollout, its gradient steps on a fixed rollout, all of it.
 
@@ -142,13 +143,14 @@ def of_method(
       method: a key of `methods.METHODS`.
       demos: for methods that need them.
       parts: of them, "environment" left out; of a method without a rollout only "step".
+      expert: for methods that have visited states labelled.
 
     Raises:
       ValueError: what is given does not fit together.
     """
     resolved = methods.resolve(method, config)
     checks.check_demonstrations(resolved, config, demos, env)
-    built = trainer.make_trainer(env, config, resolved)
+    built = trainer.make_trainer(env, config, resolved, expert)
     data = minibatches.data(demos if resolved.uses_expert else None, config)
     begin = jax.jit(built.init)
     steps = config.steps_per_update

@@ -6,7 +6,14 @@ The page keeps what is written by hand; what stands between the two markers is r
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments import marl_eval, suite_cells, suite_figures, suite_results, suite_tables
+from experiments import (
+    marl_eval,
+    suite_cells,
+    suite_figures,
+    suite_rates,
+    suite_results,
+    suite_tables,
+)
 from experiments.grids import markdown
 from experiments.suite_results import ANSWER_SECONDS, Outcome
 from leed_jax import files
@@ -111,12 +118,18 @@ def _how_counted(found: list[Outcome]) -> str:
         if assumed
         else ""
     )
+    taken = (
+        "as the cells took them one after the other, all seeds side by side"
+        if not all(each.side_by_side for each in found)
+        else "of a single seed, without evaluations: the updates of all methods took turns on one "
+        f"machine (`python -m experiments.suite_rates`, rounds in {suite_rates.FILE})"
+    )
     return (
         "LEED's steps count those of the demonstrations (not those in which plans were scored for "
         "the model), and a score counts as reached at the first evaluation that the next one "
         "holds, so that nothing is finer than the evaluations. The "
         'baseline\'s steps are its whole budget; "to that score" are those at which it first held '
-        f"its final score. Seconds are of training, all seeds side by side, without compilation. "
+        f"its final score. Seconds are of training, without compilation, {taken}. "
         f"{time}BC and others that learn from the same demonstrations are compared below, as they "
         "need few steps or none."
     )

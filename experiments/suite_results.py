@@ -3,6 +3,7 @@
 Letters of this file: S seeds, T evaluations of a run.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments import results as folders
-from experiments import score_bounds, suite_cells, suites
+from experiments import score_bounds, suite_cells, suite_rates, suites
 from experiments.results import Curve, Results
 from experiments.suite_cells import Summary
+from experiments.suite_rates import Rate
 from leed_jax import comparisons, statistics
 from leed_jax.optimization import methods
 
@@ -44,6 +46,8 @@ class Outcome(NamedTuple):
     """`answer_seconds` is an assumption."""
     env_steps: int
     train_seconds: float
+    side_by_side: bool = False
+    """Seconds are those of `suite_rates`, of a single seed, and not what the cell took."""
 
     @property
     def interval(self) -> statistics.Interval:
@@ -93,8 +97,8 @@ def uses_demonstrations(method: str) -> bool:
     return found is not None and (found.uses_expert or getattr(found, "before", None) is not None)
 
 
-def outcome(cell: Summary) -> Outcome:
-    """The numbers of a published cell."""
+def outcome(cell: Summary, rates: Mapping[str, Rate] | None = None) -> Outcome:
+    """The numbers of a published cell; seconds by the task's rates, where it has any."""
     about, method = cell.cell, cell.cell.method
     metric = score_bounds.of_task(about.task).metric
     raw = Results(Path(), cell.config, cell.summary, cell.metrics)
@@ -106,6 +110,10 @@ def outcome(cell: Summary) -> Outcome:
     told, calls = llm.get("seconds") or 0.0, llm.get("calls") or 0
     answers = (told or ANSWER_SECONDS * calls) if helped else 0.0
     entry = cell.method
+    train_seconds = entry["train_seconds"]
+    timed = _timed(raw, method, steps, rates or {})
+    if timed is not None:
+        seconds, train_seconds = timed, float(timed.x[-1])
     return Outcome(
         task=about.task,
         variant=about.variant,
@@ -120,8 +128,23 @@ def outcome(cell: Summary) -> Outcome:
         answer_seconds=answers,
         assumed=helped and not told and calls > 0,
         env_steps=entry["env_steps"],
-        train_seconds=entry["train_seconds"],
+        train_seconds=train_seconds,
+        side_by_side=timed is not None,
     )
+
+
+def _timed(raw: Results, method: str, steps: Curve, rates: Mapping[str, Rate]) -> Curve | None:
+    """The curve over the seconds that a seed takes by the rates; None where they say nothing."""
+    if steps.x.size == 0:
+        return None
+    cloning = np.zeros_like(steps.x)
+    if method in suite_rates.STAGES or folders.takes_no_steps(raw, method):
+        train = raw.config["config"]["train"]
+        updates = folders.curve(raw, method, "team_return", "updates").x
+        cloning = updates * train["num_envs"] * train["rollout_steps"] - steps.x
+    spent = [suite_rates.spent(rates, method, *each) for each in zip(steps.x, cloning, strict=True)]
+    found = [each for each in spent if each is not None]
+    return Curve(np.array(found), steps.values) if len(found) == len(spent) else None
 
 
 def _demonstrated(cell: Summary, metric: str) -> float:
@@ -141,7 +164,9 @@ def load(published: Path, suite: str) -> list[Outcome]:
         parts = zip(names, (each.task, each.group, each.variant), strict=True)
         return [known.index(part) if part in known else len(known) for known, part in parts]
 
-    return sorted((outcome(cell) for cell in suite_cells.load_all(published, suite)), key=rank)
+    rates = suite_rates.load(published, suite)
+    cells = suite_cells.load_all(published, suite)
+    return sorted((outcome(cell, rates.get(cell.cell.task)) for cell in cells), key=rank)
 
 
 def tasks(outcomes: list[Outcome]) -> list[str]:
