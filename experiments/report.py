@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import rich.console
-import rich.markup
-import rich.table
 
 from experiments import figures, marl_eval, suite_report
 from experiments import results as folders
-from experiments.grids import MISSING, Grid, interval, markdown, number
+from experiments.grids import markdown
 from experiments.results import Results
 from leed_jax import files
+from leed_jax.result_tables import cost, number, outcome, table, threshold
 
 
 def write(folder: Path) -> None:
@@ -34,77 +33,6 @@ def write(folder: Path) -> None:
     marl_eval.write(results)
     text = "\n\n".join(_sections(results, [path.name for path in drawn]))
     files.write(folder / "report.md", text + "\n")
-
-
-def table(summary: dict[str, Any]) -> rich.console.Group:
-    """The results and their cost as tables for the terminal."""
-    caption = "interquartile mean over seeds, [95 % bootstrap interval]; demonstrations: mean"
-    quality = _terminal_table(outcome(summary), title=folders.title(summary), caption=caption)
-    price = _terminal_table(cost(summary), title="cost", caption=_threshold(summary))
-    return rich.console.Group(quality, price)
-
-
-# ------------------------------------------------------------------------------- the numbers
-
-
-def outcome(summary: dict[str, Any]) -> Grid:
-    """Return and success of every method at the end of training, and of the demonstrations."""
-    metrics = folders.metric_names(summary)
-    rows = []
-    for name, method in summary["methods"].items():
-        entries = {"team_return": method["team_return"], **method.get("success", {})}
-        cells = [interval(entries.get(metric)) for metric in metrics]
-        rows.append([folders.label(name), str(method["seeds"]), *cells])
-    demonstrations = summary.get("demonstrations")
-    if demonstrations:
-        means = {"team_return": demonstrations.get("team_return_mean")}
-        means |= demonstrations.get("success", {})
-        cells = [number(means.get(metric)) for metric in metrics]
-        rows.append(["demonstrations", MISSING, *cells])
-    return Grid(["method", "seeds", *map(folders.words, metrics)], rows)
-
-
-def cost(summary: dict[str, Any]) -> Grid:
-    """Samples, seconds and memory of every method."""
-    columns = {
-        "env_steps": "env steps per seed",
-        "steps_to_threshold": "steps to threshold",
-        "seconds_to_threshold": "seconds to threshold",
-        "env_steps_per_second": "env steps/s",
-        "agent_steps_per_second": "agent steps/s",
-        "compile_seconds": "compile [s]",
-        "peak_memory_mb": "peak memory [MB]",
-    }
-    rows = [
-        [folders.label(name), *(number(method.get(key)) for key in columns)]
-        for name, method in summary["methods"].items()
-    ]
-    return Grid(["method", *columns.values()], rows)
-
-
-def _threshold(summary: dict[str, Any]) -> str:
-    threshold = summary.get("threshold")
-    if not threshold:
-        return "No threshold is set for this scenario"
-    return (
-        f"Threshold: {folders.words(threshold['metric'])} {number(threshold['value'])} "
-        f"({threshold['why']})"
-    )
-
-
-# ------------------------------------------------------------------------------- the terminal
-
-
-def _terminal_table(grid: Grid, *, title: str, caption: str) -> rich.table.Table:
-    # Escaped, because rich takes brackets for markup.
-    escape = rich.markup.escape
-    drawn = rich.table.Table(title=escape(title), caption=escape(caption))
-    for index, name in enumerate(grid.header):
-        drawn.add_column(escape(name), justify="right" if index else "left")
-    for row in grid.rows:
-        # An interval goes below its mean, so that six columns fit a terminal.
-        drawn.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
-    return drawn
 
 
 # ------------------------------------------------------------------------------- the document
@@ -130,7 +58,7 @@ def _sections(results: Results, drawn: list[str]) -> Iterable[str]:
     yield from _divergence(results)
     yield f"![learning curves over environment steps]({drawn[0]})"
     yield "## Cost"
-    yield f"{_threshold(summary)}. {_price_of_demonstrations(summary)}".strip()
+    yield f"{threshold(summary)}. {_price_of_demonstrations(summary)}".strip()
     yield markdown(cost(summary))
     yield f"![learning curves over wall-clock time]({drawn[1]})"
     yield from _origin(summary)

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import rich.console
 
 from experiments import suite_cells
-from experiments.grids import interval
 from experiments.suite_cells import Summary
 from leed_jax import cli, loggers, settings
 from leed_jax.cli import RunConfig
+from leed_jax.result_tables import interval
 
 DECISIVE = ("jax", "jaxlib", "jaxmarl", "flax", "optax", "numpy")
 """Packages whose versions may change the last digit."""

@@ -11,23 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from leed_jax import loggers, statistics
-
-LABELS = {
-    "leed": "LEED",
-    "ippo": "IPPO",
-    "ippo_shared": "IPPO, shared",
-    "bc": "BC",
-    "mappo": "MAPPO",
-    "iql": "IQL",
-    "vdn": "VDN",
-    "qmix": "QMIX",
-    "mappo_per_agent": "MAPPO, own parameters",
-    "dagger": "DAgger",
-    "bc_ppo": "BC, then PPO",
-    "kickstarting": "kickstarting",
-    "dapg": "DAPG",
-}
-"""How methods are written for people; others go by their own names."""
+from leed_jax.result_tables import label as label
+from leed_jax.result_tables import metric_names as metric_names
+from leed_jax.result_tables import title as title
+from leed_jax.result_tables import words as words
 
 
 class Results(NamedTuple):
@@ -61,31 +48,6 @@ def load(folder: Path) -> Results:
         for name in ("config.json", "summary.json")
     )
     return Results(folder, config, summary, loggers.read_metrics(folder / "metrics.jsonl"))
-
-
-def label(method: str) -> str:
-    """The method's name for people."""
-    return LABELS.get(method, method)
-
-
-def words(metric: str) -> str:
-    """A metric's name for people."""
-    return metric.replace("_", " ")
-
-
-def title(summary: dict[str, Any]) -> str:
-    """The scenario with its options, in one line."""
-    options = summary["scenario"].get("options") or {}
-    listed = ", ".join(f"{name}={value}" for name, value in options.items())
-    return summary["scenario"]["name"] + (f" ({listed})" if listed else "")
-
-
-def metric_names(summary: dict[str, Any]) -> list[str]:
-    """The team return, then every success metric that a method has."""
-    names = ["team_return"]
-    for method in summary["methods"].values():
-        names += [name for name in method.get("success", {}) if name not in names]
-    return names
 
 
 def read(record: dict[str, Any], metric: str) -> float:

@@ -7,9 +7,9 @@ import numpy as np
 from experiments import results as folders
 from experiments import score_bounds
 from experiments import suite_results as numbers
-from experiments.grids import MISSING, Grid, interval, number
 from experiments.suite_results import Outcome
 from leed_jax import comparisons, statistics
+from leed_jax.result_tables import MISSING, Grid, interval, number
 
 OURS = "leed"
 

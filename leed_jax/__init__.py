@@ -32,6 +32,7 @@ from leed_jax.interchange import (
     demonstrations_from_arrays,
     demonstrations_from_policy,
     load_minari,
+    read_demonstrations,
     save_minari,
 )
 from leed_jax.mixed_teams import demonstrations_of, evaluate_policy, mixed_team, with_scripted
@@ -110,6 +111,7 @@ __all__ = [
     "names",
     "plan",
     "random_plan",
+    "read_demonstrations",
     "render",
     "save_minari",
     "save_result",

@@ -42,7 +42,7 @@ class Form(NamedTuple):
 def read(
     path: Path,
     names: Sequence[str],
-    accept: Callable[[Mapping[str, Form], bytes], None],
+    accept: Callable[[Mapping[str, Form], bytes], None] | None,
     max_bytes: int = MAX_BYTES,
 ) -> dict[str, np.ndarray]:
     """The arrays of a file that holds exactly ``names``, each once; no objects, no records.
@@ -51,7 +51,7 @@ def read(
       path: of the file.
       names: of the members, without ``.npy``; the first holds bytes, which describe the others.
       accept: (shapes and types of all, bytes of the first); raises ``ValueError`` if the file is
-        not to be unpacked.
+        not to be unpacked. None: no member describes the others, and all are unpacked.
       max_bytes: that it may unpack to.
 
     Raises:
@@ -72,12 +72,13 @@ def read(
                 for name in names:
                     with archive.open(members[name]) as member:
                         forms[name] = _form(member, members[name].file_size)
-                name = names[0]
-                if forms[name].dtype != np.uint8 or forms[name].num_bytes > MAX_FIRST_BYTES:
-                    raise ValueError(f"must be bytes, {MAX_FIRST_BYTES:,} at most")
-                first = _array(archive, members[name]).tobytes()
-                name = None
-                accept(forms, first)
+                if accept is not None:
+                    name = names[0]
+                    if forms[name].dtype != np.uint8 or forms[name].num_bytes > MAX_FIRST_BYTES:
+                        raise ValueError(f"must be bytes, {MAX_FIRST_BYTES:,} at most")
+                    first = _array(archive, members[name]).tobytes()
+                    name = None
+                    accept(forms, first)
                 found = {}
                 for name in names:
                     found[name] = _array(archive, members[name])
@@ -86,6 +87,23 @@ def read(
     except Exception as error:
         place = "" if name is None else f"{name}: "
         raise ValueError(f"{path}: {place}{_in_words(error)}") from None
+
+
+def listed(path: Path) -> tuple[str, ...]:
+    """Names of a file's members, without ``.npy``; nothing is unpacked.
+
+    Raises:
+      ValueError: not a regular file, or no archive of a few members.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: not a regular file")
+    try:
+        with path.open("rb") as file:
+            _require_short_listing(file)
+            with zipfile.ZipFile(file) as archive:
+                return tuple(name.removesuffix(".npy") for name in archive.namelist())
+    except Exception as error:
+        raise ValueError(f"{path}: {_in_words(error)}") from None
 
 
 def _in_words(error: Exception) -> str:

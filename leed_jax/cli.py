@@ -1,7 +1,6 @@
 """The command line: arguments, and a whole run from instructions to a results folder."""
 
 import contextlib
-import dataclasses
 import signal
 import tempfile
 import threading
@@ -21,6 +20,7 @@ from leed_jax import (
     plan_quality,
     rendering,
     run_folder,
+    run_inputs,
     scenarios,
 )
 from leed_jax import summary as summaries
@@ -112,6 +112,7 @@ def run(config: RunConfig) -> Path:
     logging_backends.require(config.loggers)
     if not devices.first_process():
         return _follow(config, scenario)
+    config = run_inputs.known(config, scenario.env)
     # A folder that is refused is refused before a model is asked, and made only once it answered.
     folder, described = run_folder.prepare(config)
     with run_folder.resumable(folder):
@@ -125,12 +126,13 @@ def _carry_out(
     demos = _demonstrations(config, scenario, folder, described)
     if devices.several_processes():
         devices.share((folder / "demonstrations.npz").read_bytes())
+    initial = run_inputs.initial(config, folder)
     plan = _single_plan(config, demos)
     summary = {**summaries.head(scenario, demos), "command": described["command"]}
     run_folder.drop_unfinished(folder)
     trained: dict[str, TrainResult] = {}
     for method in config.methods:
-        trained[method] = _train(config, scenario, folder, method, demos, plan)
+        trained[method] = _train(config, scenario, folder, method, demos, plan, initial)
         summary["methods"][method] = summaries.of_method(scenario, trained[method])
         run_folder.write_json(folder / "summary.json", summary)
     if config.render:
@@ -143,16 +145,15 @@ def _carry_out(
 def _demonstrations(
     config: RunConfig, scenario: Scenario, folder: Path, described: dict[str, Any]
 ) -> Demonstrations:
-    """From the model, or from an earlier call of the same run: answers are not paid for twice.
+    """From the model, a file, or an earlier call of the same run: answers are not paid for twice.
 
     New ones begin the folder, with ``config.json``.
     """
     path = folder / "demonstrations.npz"
-    if path.exists():
-        found = demonstrations.load(path)
-        demonstrations.require_match(found, scenario.env.spec)
-        return found
-    demos = plan_quality.demonstrations(
+    kept = run_inputs.kept_demonstrations(config, scenario.env, path)
+    if kept is not None:
+        return kept
+    demos = run_inputs.given_demonstrations(config, scenario.env) or plan_quality.demonstrations(
         scenario,
         config.quality,
         config.model,
@@ -181,6 +182,7 @@ def _train(
     method: str,
     demos: Demonstrations,
     plan: Plan | None,
+    initial: TrainResult | None,
 ) -> TrainResult:
     """Trains a method, or loads it where an earlier call finished it."""
     path = run_folder.checkpoints(folder, method)
@@ -193,7 +195,7 @@ def _train(
         others = logging_backends.make(config.loggers, folder, _shown(config))
         for each in others:
             stack.callback(each.close)
-        result = _trained(config, scenario, path, method, demos, plan, metrics, others)
+        result = _trained(config, scenario, path, method, demos, plan, initial, metrics, others)
     checkpoint.save_result(result, path)
     run_folder.discard_checkpoints(folder, method)
     return result
@@ -206,6 +208,7 @@ def _trained(
     method: str,
     demos: Demonstrations,
     plan: Plan | None,
+    initial: TrainResult | None,
     metrics: loggers.MetricsWriter | None,
     others: Sequence[loggers.Logger] = (),
 ) -> TrainResult:
@@ -220,6 +223,7 @@ def _trained(
         progress=config.progress,
         max_memory_mb=config.max_memory_mb,
         devices=config.devices,
+        initial=initial,
         checkpoint_dir=place if config.checkpoints else None,
         resume=config.checkpoints > 0,
         keep=max(1, config.checkpoints),
@@ -229,8 +233,8 @@ def _trained(
 
 def _shown(config: RunConfig) -> dict[str, Any]:
     """What a logger shows beside its charts; of the asking, which may hold an address, nothing."""
-    said = {**dataclasses.asdict(config), "results": str(config.results)}
-    return loggers.jsonable({name: said[name] for name in said if name != "generation"})
+    said = config.as_json()
+    return {name: said[name] for name in said if name != "generation"}
 
 
 def _follow(config: RunConfig, scenario: Scenario) -> Path:
@@ -239,11 +243,12 @@ def _follow(config: RunConfig, scenario: Scenario) -> Path:
         path = Path(folder, "demonstrations.npz")
         path.write_bytes(devices.share(None))
         demos = demonstrations.load(path)
+        initial = run_inputs.initial(config, Path(folder))
     plan = _single_plan(config, demos)
     for method in config.methods:
         place = devices.share(None)
         if place != FINISHED:
-            _trained(config, scenario, Path(place.decode()), method, demos, plan, None)
+            _trained(config, scenario, Path(place.decode()), method, demos, plan, initial, None)
     return config.results
 
 

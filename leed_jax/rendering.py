@@ -125,7 +125,7 @@ def start_key(index: int = 0) -> Key[Array, ""]:
 
 def render(
     scenario: Scenario,
-    what: TrainResult | Demonstrations | Plan,
+    what: TrainResult | Demonstrations | Policy | Plan,
     path: str | os.PathLike[str],
     *,
     start: int = 0,
@@ -135,8 +135,9 @@ def render(
 
     Args:
       scenario: draws the states.
-      what: a trained team (its best seed, greedy), relational demonstrations or a plan (executed
-        anew, with every agent's target).
+      what: a trained team (its best seed, greedy), any policy of the whole team (scripted, or
+        `mixed_team`), relational demonstrations or a plan (executed anew, with every agent's
+        target).
       path: of the GIF.
       start: number of the start that is shown.
       fps: frames per second; a frame is a step, or several in long episodes (`save_gif`).
@@ -149,6 +150,8 @@ def render(
         shown = policy_clip(scenario, what.policy(), key, title=what.method.upper())
     elif isinstance(what, Demonstrations):
         shown = demonstration_clip(scenario, plan_of(what), key)
+    elif isinstance(what, Policy):
+        shown = policy_clip(scenario, what, key)
     else:
         shown = demonstration_clip(scenario, what, key)
     save_gif(scenario, [shown], path, fps=fps)

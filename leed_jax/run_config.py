@@ -1,12 +1,14 @@
 """`RunConfig`: Python, notebook and shell share one configuration of a whole run."""
 
+import dataclasses
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from leed_jax import loggers as listeners
 from leed_jax import plan_quality
 from leed_jax.config import TrainConfig
 from leed_jax.generation import GenerationConfig
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
     MethodName = str
 else:
     MethodName = tyro.extras.literal_type_from_choices(tuple(methods.METHODS))
+ASKING = (
+    *("model", "plans", "goal", "quality", "num_demonstrations", "demonstration_seed"),
+    "generation",
+)
+"""Settings that say how demonstrations are made, and nothing where they are in a file."""
+FILES = ("demonstrations", "initial")
+"""Settings that name a file, the SHA-256 of which has a setting of its own."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 
@@ -48,6 +57,17 @@ class RunConfig:
     """Episodes that the plan is executed in."""
     demonstration_seed: int = 0
     """Draws their starts."""
+    demonstrations: Path | None = None
+    """File or folder of demonstrations to learn from instead of asking a model: a `.npz` of this
+    package or of plain arrays, a run's folder, or a Minari dataset; docs/everyday.md says more."""
+    demonstrations_sha256: str | None = None
+    """Of what is in it, so that nobody goes on with, or repeats, a run with other demonstrations;
+    None: whatever is there, and config.json tells it."""
+    initial: Path | None = None
+    """Saved team that every method goes on from instead of from random parameters, such as
+    results/my-run/checkpoints/bc: one team for all seeds, or one for each."""
+    initial_sha256: str | None = None
+    """Of its parameters' file; likewise."""
     results: Path = Path("results")
     """Folder of all results."""
     name: str | None = None
@@ -86,6 +106,7 @@ class RunConfig:
         if self.checkpoints < 0:
             raise ValueError(f"checkpoints must be at least 0, got {self.checkpoints}")
         plan_quality.check(self.quality)
+        self._check_files()
         if not self.methods or len(set(self.methods)) != len(self.methods):
             raise ValueError(f"methods must be one or more, each once, got {self.methods}")
         if len(set(self.loggers)) != len(self.loggers):
@@ -97,3 +118,23 @@ class RunConfig:
                 "name must be letters, digits, '.', '_', '+', '-', starting with a letter or "
                 f"digit, got {self.name!r}"
             )
+
+    def as_json(self) -> dict[str, Any]:
+        """The form that `settings.from_json` reads."""
+        fields = dataclasses.asdict(self)
+        paths = {name: str(value) for name, value in fields.items() if isinstance(value, Path)}
+        return listeners.jsonable({**fields, **paths})
+
+    def _check_files(self) -> None:
+        for name in FILES:
+            if getattr(self, name) is None and getattr(self, f"{name}_sha256") is not None:
+                raise ValueError(f"{name}_sha256 needs {name}, the file that it is of")
+        if self.demonstrations is None:
+            return
+        usual = type(self)()
+        for name in ASKING:
+            if getattr(self, name) != getattr(usual, name):
+                raise ValueError(
+                    f"{name} says how a model is asked for demonstrations, and these come from "
+                    f"{self.demonstrations}: leave {name} or demonstrations out"
+                )

@@ -20,9 +20,10 @@ from leed_jax.run_config import RunConfig
 
 MAY_DIFFER = (
     *("render", "progress", "results", "name", "max_memory_mb", "compilation_cache"),
-    *("devices", "distributed", "checkpoints", "loggers"),
+    *("devices", "distributed", "checkpoints", "loggers", "demonstrations", "initial"),
 )
-"""Settings that a run may be resumed with other values of: they say nothing about its numbers."""
+"""Settings that a run may be resumed with other values of: they say nothing about its numbers.
+Files may lie elsewhere: their check sums tell whether they are the same."""
 PROBE_BYTES = 2**16
 """Written and deleted again, to see whether there is room."""
 
@@ -53,7 +54,7 @@ def prepare(config: RunConfig) -> tuple[Path, dict[str, Any]]:
         raise FileExistsError(f"{folder} exists and is no run; choose another --name")
     clean(folder)
     return folder, {
-        "config": loggers.jsonable({**dataclasses.asdict(config), "results": str(config.results)}),
+        "config": config.as_json(),
         "command": summaries.command(),
         "versions": summaries.versions(),
         "device": summaries.device(),

@@ -5,6 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,16 @@ from leed_jax.scenarios import Scenario
 from leed_jax.versions import installed
 
 PACKAGES = ("leed_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "litellm", "numpy")
+USAGE = (
+    *("source", "model", "calls", "prompt_tokens", "completion_tokens"),
+    *("cost_usd", "seconds"),
+)
+"""Of a model: what is told of asking it; of demonstrations that no model made, nothing is."""
 
 
 def head(scenario: Scenario, demos: Demonstrations) -> dict[str, Any]:
     """The summary before anything is trained."""
-    usage = dict(demos.provenance["usage"])
+    usage = demos.provenance.get("usage")
     threshold = scenario.threshold
     return {
         "scenario": {"name": scenario.name, "options": scenario.options},
@@ -29,18 +35,7 @@ def head(scenario: Scenario, demos: Demonstrations) -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "command": command(),
         "versions": versions(),
-        "llm": {
-            key: usage.get(key)
-            for key in (
-                "source",
-                "model",
-                "calls",
-                "prompt_tokens",
-                "completion_tokens",
-                "cost_usd",
-                "seconds",
-            )
-        },
+        "llm": {key: usage.get(key) for key in USAGE} if isinstance(usage, Mapping) else None,
         "demonstrations": {
             "episodes": demos.num_episodes,
             "steps": demos.num_steps,

@@ -65,18 +65,31 @@ def cached(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 
 def test_run_keeps_compiled_programs_where_it_is_told(cached, monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "run", lambda config: tmp_path)
+    monkeypatch.setattr(cli, "run", lambda config: with_summary(tmp_path))
     commands.main(["run"])
     commands.main(["run", "--compilation-cache", "off"])
     assert cached == [None, "off"]
 
 
+def with_summary(folder: Path) -> Path:
+    """A run's folder with what a table needs."""
+    method = {"seeds": 2, "team_return": {"iqm": -20.5, "low": -22.0, "high": -19.0}}
+    summary = {"scenario": {"name": "toy/line"}, "methods": {"leed": method}}
+    folder.mkdir(exist_ok=True)
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
 def test_run_passes_the_rest_on(monkeypatch, capsys, tmp_path):
     given = []
-    monkeypatch.setattr(cli, "run", lambda config: given.append(config) or tmp_path / "a-run")
+    folder = with_summary(tmp_path / "a-run")
+    monkeypatch.setattr(cli, "run", lambda config: given.append(config) or folder)
     assert commands.main(["run", "--seeds", "2", "train.num_envs=8"]) == 0
     assert (given[0].seeds, given[0].train.num_envs) == (2, 8)
-    assert capsys.readouterr().out == f"{tmp_path / 'a-run'}\n"
+    said = capsys.readouterr()
+    assert said.out == f"{folder}\n"  # for scripts
+    assert "LEED" in said.err and "-20.50" in said.err and "[-22.00, -19.00]" in said.err
+    assert said.err.endswith(f"python -m experiments.report {folder}\n")
 
 
 @pytest.mark.parametrize("error", [GenerationError, ValueError, FileExistsError])

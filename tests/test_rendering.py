@@ -10,7 +10,7 @@ import pytest
 import tiny_training
 from PIL import Image, ImageSequence
 
-from leed_jax import rendering, scenarios
+from leed_jax import mixed_teams, rendering, scenarios
 from leed_jax.episodes import Episodes
 from leed_jax.instructions import AgentPlan, Instruction
 from leed_jax.rendering import Clip
@@ -138,23 +138,32 @@ def test_wrong_clips_are_named(scenario, demonstration, tmp_path):
         rendering.save_gif(scenario, [demonstration], path, fps=0)
 
 
-def test_a_team_demonstrations_and_a_plan_are_rendered_alike(tmp_path):
+def test_a_team_a_policy_demonstrations_and_a_plan_are_rendered_alike(tmp_path):
     drawn = []
 
     def draw(axes, state, targets):
         drawn.append((int(state.clock), targets is not None))
+        seen.append(state.place.tolist())
 
+    team, seen = tiny_training.result(), []
     toy = tiny_training.scenario()._replace(draw=draw)
     shown = {
-        "team": tiny_training.result(),
+        "team": team,
         "demonstrations": tiny_training.demos(),
         "plan": line_world.all_right(),
+        # Of the same team in both places: the same episode under another title.
+        "policy": mixed_teams.mixed_team(toy, dict.fromkeys(line_world.AGENTS, team)),
     }
+    places = {}
     for name, what in shown.items():
         drawn.clear()
+        seen.clear()
         rendering.render(toy, what, tmp_path / f"{name}.gif", fps=20)
-        # Every step of the toy world once; a trained team has no targets.
-        assert drawn == [(step, name != "team") for step in range(line_world.HORIZON)]
+        # Every step of the toy world once; what follows no plan has no targets.
+        planned = name in ("demonstrations", "plan")
+        assert drawn == [(step, planned) for step in range(line_world.HORIZON)]
+        places[name] = list(seen)
+    assert places["policy"] == places["team"]
     assert (tmp_path / "demonstrations.gif").read_bytes() == (tmp_path / "plan.gif").read_bytes()
 
 

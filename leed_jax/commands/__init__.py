@@ -13,6 +13,7 @@ leed doctor                   what is installed and what is missing
 
 import argparse
 import importlib
+import json
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,9 @@ WITH_SETTINGS = {
 """Commands whose options are settings, in both spellings that `leed_jax.arguments` reads."""
 OTHERS = ("evaluating", "rendering", "recorded", "road", "diagnosis")
 """Modules that add commands of their own."""
+FIGURES = (
+    "Learning curves and report.md, in a clone of the repository: python -m experiments.report {}"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,11 +88,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: list[str]) -> int:
-    """A run as ``python -m experiments.run`` does it, without the report."""
-    from leed_jax import cli
+    """A run as ``python -m experiments.run`` does it, without figures and report.
+
+    Stdout gets the folder alone, for scripts; stderr the tables, and what makes figures of them.
+    """
+    import rich.console
+
+    from leed_jax import cli, result_tables
+    from leed_jax.optimization import devices
 
     try:
-        print(cli.carry_out(arguments))
+        folder = cli.carry_out(arguments)
     except cli.EndedError as ended:
         return _failed(ended.kind, str(ended), ended.status)
+    if not devices.first_process():
+        return 0
+    console = rich.console.Console(stderr=True)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    console.print(result_tables.table(summary))
+    console.print(FIGURES.format(folder), markup=False, highlight=False, soft_wrap=True)
+    print(folder)
     return 0
