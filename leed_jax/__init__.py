@@ -27,6 +27,7 @@ from leed_jax.generation import (
     generate_demonstrations,
     generate_plans,
 )
+from leed_jax.imitation_feedback import ImitationReviewer
 from leed_jax.instructions import AgentPlan, Instruction, Plan, Vocabulary
 from leed_jax.interchange import (
     demonstrations_from_arrays,
@@ -69,6 +70,7 @@ __all__ = [
     "Generated",
     "GenerationConfig",
     "GenerationError",
+    "ImitationReviewer",
     "Instruction",
     "Interrupted",
     "InvalidAnswerError",

@@ -95,11 +95,13 @@ def demonstrations(
             scenario, model, num_episodes=num_episodes, seed=seed, **asked
         )
     if kind == "first":
+        # Before any feedback, so that nobody's remarks were part of it.
+        base = dataclasses.replace(config or GenerationConfig(), stability=False)
+        asked["config"] = base
         with tempfile.TemporaryDirectory() as folder:
             if model == "replay":
                 asked["transcript"] = _first_answers(scenario, plans, goal, Path(folder))
             else:
-                base = GenerationConfig() if config is None else config
                 asked["config"] = dataclasses.replace(base, max_rounds=1, conversations=1)
             return generate.generate_demonstrations(
                 scenario, model, num_episodes=num_episodes, seed=seed, **asked

@@ -23,6 +23,13 @@ class GenerationConfig:
     """Resets on which a relational plan is scored."""
     concrete_starts: int = 4
     """Given starts of episodes, when every start gets a plan of its own."""
+    stability: bool = False
+    """The model is also told what errors of the others do to every agent's own return; the plan is
+    executed 2 N + 1 times more for it (4 N + 1 times in teams of 3 to 8 agents)."""
+    stability_share: float = 0.1
+    """Share of its steps in which an agent errs there, beside acting at random altogether."""
+    stability_episodes: int = 16
+    """Of `feedback_episodes`, on which that is done, at most."""
     prompt_seed: int = 0
     """Draws the starts that the prompt shows and the resets of the scoring; another seed makes
     other prompts, which recorded transcripts do not answer."""
@@ -54,6 +61,7 @@ class GenerationConfig:
 
     def __post_init__(self) -> None:
         at_least_one = ("max_rounds", "conversations", "concurrency", "feedback_episodes")
+        at_least_one += ("stability_episodes",)
         at_least_one += ("concrete_starts", "max_answer_tokens", "max_prompt_tokens")
         limits = {name: (1, 10_000) for name in at_least_one}
         limits |= {"max_answer_tokens": (1, 1_000_000), "max_prompt_tokens": (1, 100_000_000)}
@@ -70,6 +78,9 @@ class GenerationConfig:
                 continue
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 _refuse(name, value, "a positive number")
+        share = self.stability_share
+        if not (isinstance(share, int | float) and 0 < share < 1):
+            _refuse("stability_share", share, "in (0, 1)")
         if self.temperature is not None and not 0 <= self.temperature <= 2:
             _refuse("temperature", self.temperature, "from 0 to 2, or None")
         if self.api_key is not None and not _ENVIRONMENT_VARIABLE.fullmatch(self.api_key):

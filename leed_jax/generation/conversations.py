@@ -181,4 +181,5 @@ def _review(item: Accepted, score: Score, best: float) -> Review:
         agents={agent: text for agent, text in score.agents.items() if agent in mine},
         best_team_return=best,
         everyone=score.everyone,
+        remarks=score.remarks,
     )

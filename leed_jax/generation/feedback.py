@@ -24,12 +24,14 @@ class Score(NamedTuple):
     """Per agent, what happened."""
     everyone: str | None = None
     """What the scenario says about the whole team."""
+    remarks: tuple[str, ...] = ()
+    """Lines of reviewers about the whole team."""
 
 
 def score(scenario: Scenario, plans: Mapping[str, Plan], executed: Executed) -> Score:
     """What is told about the executed ``plans``, the order of which is their index."""
     ran = executed.episodes
-    judged = _team_return(scenario, ran) if scenario.judge is None else scenario.judge(ran)
+    judged = judge(scenario, ran)
     team = judged.score
     measures = {name: float(np.mean(values)) for name, values in judged.measures.items()}
     if len(plans) > 1:
@@ -47,8 +49,10 @@ def score(scenario: Scenario, plans: Mapping[str, Plan], executed: Executed) -> 
     return Score(float(team.mean()), measures, agents, special.get(EVERYONE))
 
 
-def _team_return(scenario: Scenario, ran: Episodes) -> Judgement:
-    """The usual judgement: the team return, and the environment's measures."""
+def judge(scenario: Scenario, ran: Episodes) -> Judgement:
+    """What the episodes are worth: to the scenario, or the team return and all measures."""
+    if scenario.judge is not None:
+        return scenario.judge(ran)
     measures = {
         f"{measure.name} ({measure.meaning})": np.asarray(ran.measures[measure.name])
         for measure in scenario.env.measures

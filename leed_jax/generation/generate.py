@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from jaxtyping import Array, Key
 
 from leed_jax import episodes, execution, instructions, versions
 from leed_jax.demonstrations import Demonstrations
-from leed_jax.generation import clients, display, feedback, prompts, sources, transcripts
+from leed_jax.generation import clients, display, prompts, scoring, sources, transcripts
+from leed_jax.generation import reviewers as reviewing
 from leed_jax.generation.budget import Budget
 from leed_jax.generation.clients import AnswersNeeded, Client, GenerationError, RoundResult, Usage
 from leed_jax.generation.config import GenerationConfig
 from leed_jax.generation.groups import Question
 from leed_jax.generation.prompts import Goal, PlanKind
+from leed_jax.generation.reviewers import Reviewer
 from leed_jax.generation.session import Session, Setting
 from leed_jax.instructions import Plan
 from leed_jax.scenarios import Scenario
@@ -70,6 +72,7 @@ def generate_plans(
     config: GenerationConfig | None = None,
     transcript: str | os.PathLike[str] | None = None,
     progress: bool = False,
+    reviewers: Sequence[Reviewer] = (),
 ) -> Generated:
     """The best plans after a few rounds of asking, executing and feeding back.
 
@@ -84,23 +87,31 @@ def generate_plans(
       transcript: folder to record to (default: ``leed_transcripts`` for live answers, the folder
         of the answers for files); for "replay" where to read from (default: the package).
       progress: show a line per conversation on stderr.
+      reviewers: comment on executed plans in the next prompt, e.g.
+        `leed_jax.imitation_feedback.ImitationReviewer`, behind those that ``config`` asks for.
+        Recorded answers are found by the reviewers' names, too.
 
     Raises:
       GenerationError: no valid plans; says what was tried and where the transcript is.
       AnswersNeeded: prompts have been written and wait for answers ("files:" only).
-      ValueError: ``plans`` or ``goal`` is unknown, or ``transcript`` is of no use.
+      ValueError: ``plans`` or ``goal`` is unknown, ``transcript`` is of no use, or two reviewers
+        have one name.
     """
     config = GenerationConfig() if config is None else config
+    every = [*scoring.reviewers_of(config), *reviewers]
+    names = reviewing.names(every)
     asked = question(scenario, plans, goal, config)
-    keys = _start_keys(scenario, config, plans)
-    wanted = transcripts.specification(scenario, plans, goal)
+    scored = _scored_keys(scenario, config, plans)
+    wanted = transcripts.specification(scenario, plans, goal, names)
     client, source = sources.client(model, config, wanted, transcript)
     conversations = sources.conversations(client, config, wanted, source, transcript, asked)
     with display.show(progress, len(conversations)) as report:
         setting = Setting(
             client,
             source,
-            lambda found: _score(scenario, found, plans, keys, config),
+            lambda found, told: scoring.score(
+                scenario, found, plans, scored, every if told else ()
+            ),
             config,
             report,
         )
@@ -137,6 +148,7 @@ def generate_demonstrations(
     config: GenerationConfig | None = None,
     transcript: str | os.PathLike[str] | None = None,
     progress: bool = False,
+    reviewers: Sequence[Reviewer] = (),
 ) -> Demonstrations:
     """Demonstrations by the best plans of `generate_plans`, whose arguments these are, too.
 
@@ -151,6 +163,7 @@ def generate_demonstrations(
       config: rounds, caps and more.
       transcript: where answers are recorded to, or replayed from.
       progress: show a line per conversation on stderr.
+      reviewers: comment on executed plans.
 
     Raises:
       ValueError: ``num_episodes`` is not positive; and what `generate_plans` raises.
@@ -165,6 +178,7 @@ def generate_demonstrations(
         config=config,
         transcript=transcript,
         progress=progress,
+        reviewers=reviewers,
     )
     if plans == "concrete":
         keys = _start_keys(scenario, generated.config, plans)
@@ -219,25 +233,17 @@ def _start_keys(scenario: Scenario, config: GenerationConfig, kind: PlanKind) ->
     return jax.random.split(_folded(config.prompt_seed, _STARTS), count)
 
 
+def _scored_keys(scenario: Scenario, config: GenerationConfig, kind: PlanKind) -> Key[Array, "K"]:
+    """Of the episodes on which plans are scored, the same for every plan."""
+    if kind == "concrete":
+        return _start_keys(scenario, config, kind)
+    count = scenario.env.scored_episodes(config.feedback_episodes)
+    return jax.random.split(_folded(config.prompt_seed, _FEEDBACK), count)
+
+
 def _states(scenario: Scenario, keys: Key[Array, "K"]) -> list[Any]:
     start = jax.jit(lambda key: episodes.reset_state(scenario.env.scored, key))
     return [start(key) for key in keys]
-
-
-def _score(
-    scenario: Scenario,
-    plans: Mapping[str, Plan],
-    kind: PlanKind,
-    starts: Key[Array, "K"],
-    config: GenerationConfig,
-) -> feedback.Score:
-    """Executes plans on the starts of the scoring, the same for every plan."""
-    keys = starts
-    if kind == "relational":
-        count = scenario.env.scored_episodes(config.feedback_episodes)
-        keys = jax.random.split(_folded(config.prompt_seed, _FEEDBACK), count)
-    executed = execution.execute(scenario, list(plans.values()), keys, scored=True)
-    return feedback.score(scenario, plans, executed)
 
 
 def _result(session: Session, scenario: Scenario, kind: PlanKind, goal: Goal) -> Generated:

@@ -73,6 +73,8 @@ class Review(NamedTuple):
     """Of all rounds so far."""
     everyone: str | None = None
     """What happened to the team as a whole."""
+    remarks: tuple[str, ...] = ()
+    """Lines of reviewers about the whole team."""
 
 
 def request(
@@ -230,6 +232,7 @@ def _review(review: Review, round_number: int, *, timed: bool) -> str:
         *(f"- {name}: {value:.2f}" for name, value in review.measures.items()),
         *([review.everyone] if review.everyone else []),
         *(f"- {named(agent)}: {text}" for agent, text in review.agents.items()),
+        *review.remarks,
         "Improve on it where you can, and give the whole answer again.",
     ]
     return "\n".join(lines)

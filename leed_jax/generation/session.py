@@ -26,8 +26,8 @@ class Setting(NamedTuple):
     client: Client
     source: str
     """Of the answers, as transcripts name it."""
-    score: Callable[[Mapping[str, Plan]], Score]
-    """Executes plans of the whole team."""
+    score: Callable[[Mapping[str, Plan], bool], Score]
+    """Executes plans of the whole team; the flag says whether the model will be told of it."""
     config: GenerationConfig
     report: Report
 
@@ -150,7 +150,8 @@ class Session:
             return self._end(one, "an answer is needed")
         accepted = [part.accepted.plans for part in one.parts if part.accepted is not None]
         if len(accepted) == len(one.parts):
-            result = one.settle(self.setting.score(groups.merge(accepted)))
+            told = one.round < one.limit
+            result = one.settle(self.setting.score(groups.merge(accepted), told))
             if result is None:
                 self._tell(one, f"round {one.round} rejected")
             else:

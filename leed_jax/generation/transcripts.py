@@ -44,13 +44,16 @@ class Specification(NamedTuple):
     plans: str
     goal: str
     template_version: int = prompts.TEMPLATE_VERSION
+    reviewers: tuple[str, ...] = ()
+    """Who commented on executed plans, beside the feedback that is always given."""
 
     @property
     def slug(self) -> str:
-        """``<scenario>/<options>_<kind>_<goal>``, fit for file names."""
+        """``<scenario>/<options>_<kind>_<goal>[_<reviewers>]``, fit for file names."""
         options = [f"{name}-{value}" for name, value in sorted(self.options.items())]
         short = "_".join(map(_slug, options))[:120] or "default"
-        return f"{_slug(self.name)}/{short}_{_slug(self.plans)}_{_slug(self.goal)}"
+        added = "".join(f"_{_slug(name)}" for name in self.reviewers)
+        return f"{_slug(self.name)}/{short}_{_slug(self.plans)}_{_slug(self.goal)}{added[:120]}"
 
 
 def _slug(text: str) -> str:
@@ -58,11 +61,13 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._")[:120] or "unnamed"
 
 
-def specification(scenario: Scenario, kind: str, goal: str) -> Specification:
+def specification(
+    scenario: Scenario, kind: str, goal: str, reviewers: Sequence[str] = ()
+) -> Specification:
     """The key for ``scenario``: the options that its words depend on, as JSON gives them back."""
     chosen = scenario.options if scenario.prompt_options is None else scenario.prompt_options
     options = json.loads(json.dumps(chosen, default=str))
-    return Specification(scenario.name, options, kind, goal)
+    return Specification(scenario.name, options, kind, goal, reviewers=tuple(reviewers))
 
 
 class _Record(pydantic.BaseModel):
@@ -142,13 +147,15 @@ class Transcript(_Record):
     """Into how many the team was split."""
     rounds: list[Round]
     unanswered: list[Unanswered] = []
+    reviewers: tuple[str, ...] = ()
+    """Who commented on executed plans."""
 
     @property
     def specification(self) -> Specification:
         """What it answers."""
         scenario = self.scenario
         key = (scenario.name, scenario.options, self.plans, self.goal, self.template_version)
-        return Specification(*key)
+        return Specification(*key, reviewers=self.reviewers)
 
     @property
     def last_round(self) -> int:
@@ -175,6 +182,7 @@ def transcript(
         groups=groups,
         rounds=list(rounds),
         unanswered=list(unanswered),
+        reviewers=wanted.reviewers,
     )
 
 
@@ -291,6 +299,8 @@ def _missing(wanted: Specification, found: Sequence[Transcript], source: Any) ->
     def say(key: Specification) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in key.options.items())
         version = f"prompt template {key.template_version}"
+        if key.reviewers:
+            version += f", reviewers {', '.join(key.reviewers)}"
         return f"{key.name}({options}), plans={key.plans!r}, goal={key.goal!r}, {version}"
 
     lines = list(dict.fromkeys(say(item.specification) for item in found)) or ["none"]
