@@ -1,13 +1,15 @@
-"""What the terminal shows of a training is on stderr, and only where it is wanted."""
+"""What is shown of a training: where, how often, and only where it is wanted."""
 
 import io
 import math
+import re
+import types
 from typing import Any
 
 import pytest
 import rich.console
 
-from leed_jax import console
+from leed_jax import console, displays
 
 
 def line(seed: int, team_return: float, **more: Any) -> dict[str, Any]:
@@ -28,8 +30,63 @@ def test_progress_goes_to_stderr_with_return_and_speed(capsys, monkeypatch):
         bar.update(500, team_return=-41.256, steps_per_second=12345.6)
     shown = capsys.readouterr()
     assert shown.out == ""
+    line = r"leed on mpe/simple_spread: 50% return -41\.26 12\.3k steps/s, \d+ s left\n"
+    assert re.fullmatch(line, shown.err)
+
+
+def test_a_terminal_gets_a_bar(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with console.TrainingProgress("leed on mpe/simple_spread", 1000) as bar:
+        bar.update(500, team_return=-41.256, steps_per_second=12345.6)
+    shown = capsys.readouterr()
+    assert shown.out == "" and "\x1b[" in shown.err and "━" in shown.err
     for part in ("leed on mpe/simple_spread", "50%", "return -41.26", "12.3k steps/s", "left"):
         assert part in shown.err
+
+
+def test_a_file_gets_a_line_for_every_tenth_and_the_last_state(capsys):
+    with console.TrainingProgress("leed", 1000) as bar:
+        for steps in range(0, 480, 40):
+            bar.update(steps, team_return=float(steps))
+    lines = capsys.readouterr().err.splitlines()
+    # Of 0, 40, ..., 440 the first ones from 0, 100, 200, 300 and 400 on; and where it ended.
+    told = [line.split(",")[0] for line in lines]
+    wanted = [(0, 0), (12, 120), (20, 200), (32, 320), (40, 400), (44, 440)]
+    assert told == [f"leed: {share}% return {steps:.2f}" for share, steps in wanted]
+
+
+def test_a_file_is_told_nothing_twice(capsys):
+    with console.TrainingProgress("leed", 1000) as bar:
+        bar.update(1000, team_return=1.0)
+    assert capsys.readouterr().err == "leed: 100% return 1.00\n"
+    with console.TrainingProgress("leed", 1000):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_a_notebook_gets_one_output_that_is_replaced(capsys, monkeypatch):
+    from IPython import display
+
+    shown: list[str] = []
+    handle = types.SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
+
+    def begin(data, raw, display_id):
+        assert raw and display_id is True and shown == []
+        handle.update(data, raw)
+        return handle
+
+    monkeypatch.setattr(displays, "in_notebook", lambda: True)
+    monkeypatch.setattr(display, "display", begin)
+    with console.TrainingProgress("leed", 1000) as bar:
+        bar.update(500, team_return=-1.5, lines=[line(3, -1.5)])
+        displays.say("memory: needs 3 MB")
+    assert [" 50% " in text for text in shown] == [False, True, True]
+    bar_line, head, row = shown[-1].splitlines()
+    assert bar_line.startswith("leed ━") and "return -1.50" in bar_line
+    assert head.split()[:2] == ["seed", "return"] and row.split()[:2] == ["3", "-1.5"]
+    assert capsys.readouterr() == ("memory: needs 3 MB\n", "")
 
 
 def test_the_table_of_the_last_evaluation_is_below_the_bar(capsys, monkeypatch):
@@ -38,10 +95,10 @@ def test_the_table_of_the_last_evaluation_is_below_the_bar(capsys, monkeypatch):
         bar.update(0, lines=[line(3, -77.0)])
         bar.update(500, lines=[line(3, -12.3456), line(5, math.nan)])
     shown = capsys.readouterr().err.splitlines()
-    assert "50%" in shown[0] and "-77" not in " ".join(shown)
-    assert shown[1].split() == ["seed", "return", "goals", "reached", "policy", "loss"]
-    assert shown[2].split() == ["3", "-12.35", "0.5", "-0.25"]
-    assert shown[3].split() == ["5", "-", "0.5", "-0.25"]
+    assert "0%" in shown[0] and "50%" in shown[1] and "-77" not in " ".join(shown)
+    assert shown[2].split() == ["seed", "return", "goals", "reached", "policy", "loss"]
+    assert shown[3].split() == ["3", "-12.35", "0.5", "-0.25"]
+    assert shown[4].split() == ["5", "-", "0.5", "-0.25"]
 
 
 def test_disabled_progress_prints_nothing(capsys):
@@ -79,4 +136,4 @@ def test_speeds_have_three_digits_or_so(number, wanted, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     with console.TrainingProgress("leed", 10) as bar:
         bar.update(1, steps_per_second=number)
-    assert f" {wanted} steps/s" in capsys.readouterr().err
+    assert f" {wanted} steps/s," in capsys.readouterr().err

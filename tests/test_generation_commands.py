@@ -12,7 +12,7 @@ from generation.fakes import Scripted
 
 from leed_jax import commands, demonstrations, instructions, scenarios
 from leed_jax.generation import GenerationConfig, generate, generate_plans, llm, transcripts
-from leed_jax.generation.preview import Preview, Tokens, preview
+from leed_jax.generation.preview import Preview, Tokens, preview_generation
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def priced(model: str, prompts: int, answers: int) -> float | None:
 def test_the_preview_counts_every_round_of_every_conversation(scenario, monkeypatch):
     monkeypatch.setattr(llm, "price", priced)
     config = GenerationConfig(max_rounds=3, conversations=2, max_answer_tokens=100)
-    found = preview(scenario, "openai/gpt-x", config=config)
+    found = preview_generation(scenario, "openai/gpt-x", config=config)
     (asked,) = found.requests
     assert asked == generate.question(scenario, "relational", "learnable").request()
     # Two conversations of three prompts, of which the second and third repeat an answer.
@@ -63,7 +63,7 @@ def test_what_is_expected_is_as_long_as_what_was_recorded(scenario, recorded, mo
     (path,) = recorded.rglob("*.json")
     lengths = [len(kept.answer) for kept in transcripts.load(path).rounds]
     answer = math.ceil(sum(lengths) / 6)
-    found = preview(scenario, "my/own", config=GenerationConfig(max_total_tokens=90_000))
+    found = preview_generation(scenario, "my/own", config=GenerationConfig(max_total_tokens=90_000))
     asked = len(found.requests[0].text) // 3
     assert found.expected == Tokens(2 * asked + answer, 2 * answer)
     assert (found.expected_usd, found.at_most_usd) == (None, None)
@@ -79,7 +79,7 @@ def test_recorded_answers_and_chat_windows_cost_nothing(scenario, model, monkeyp
         pytest.fail("a price was looked up")
 
     monkeypatch.setattr(llm, "price", asked)
-    assert preview(scenario, model).at_most_usd == 0.0
+    assert preview_generation(scenario, model).at_most_usd == 0.0
 
 
 # ------------------------------------------------------------------------------ generate

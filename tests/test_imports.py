@@ -29,7 +29,8 @@ ALLOWED = {
     "config": {"types"},
     "statistics": set(),
     "loggers": BASE,
-    "console": set(),
+    "displays": set(),
+    "console": {"displays"},
     "compilation": set(),
     "instructions": BASE,
     "answers": BASE | {"instructions"},
@@ -42,8 +43,9 @@ ALLOWED = {
     "demonstrations": BASE | {"weighting", "demonstration_arrays", "demonstration_files"},
     "scenarios": WORLD,
     "execution": WORLD | {"scenarios"},
-    "generation": WORLD | {"answers", "scenarios", "execution", "loggers"},
-    "optimization": BASE | {"demonstrations", "episodes", "statistics", "loggers", "console"},
+    "generation": WORLD | {"answers", "scenarios", "execution", "loggers", "displays"},
+    "optimization": BASE
+    | {"demonstrations", "episodes", "statistics", "loggers", "console", "displays"},
 }
 """What each room may import, besides itself; rooms not listed stand above all of these."""
 

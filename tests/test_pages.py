@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 import pages
 import pytest
 from PIL import Image
@@ -30,7 +31,6 @@ OTHERS = {
     "benchmarks.md": "no Python",
     "command-line.md": "no Python",
     "index.md": "compared with README.md",
-    "method.md": "no Python",
     "performance.md": "no Python",
     "reliability.md": "no Python",
     "scenarios.md": "no Python",
@@ -147,6 +147,17 @@ def test_scaling_calls_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     train, _ = only_checked(monkeypatch, "train", "initialize_processes")
     run("scaling.md", leed=leed, jax=jax, scenario=None, demos=None, config=None)
     assert train.call_count == 4
+
+
+def test_the_term_of_the_method_s_page_is_as_by_hand() -> None:
+    names = run("method.md")
+    assert names["method"].uses_expert and names["method"].uses_rollout
+    # Ahead by half a nat, and by three: half of one is missing, weighed 1 of 1 + 3.
+    log_probs = jax.nn.log_softmax(jnp.array([[1.0, 0.5, 0.0], [3.0, 0.0, 0.0]]))
+    rows = leed.losses.ExpertRows(action=jnp.array([0, 0]), weight=jnp.array([1.0, 3.0]))
+    predictions = types.SimpleNamespace(expert_policy=types.SimpleNamespace(log_probs=log_probs))
+    loss = names["term"].loss(predictions, None, rows, TrainConfig())
+    assert float(loss) == pytest.approx(0.5 / 4)
 
 
 def test_sweeps_calls_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leed_jax import execution, instructions, random_plans
+from leed_jax import execution, instructions, random_plans, timeline_figure, timelines
 from leed_jax.scenarios import Scenario
 from leed_jax.timelines import Timeline, timeline
 
@@ -123,6 +123,30 @@ def test_text_and_figure(tmp_path):
     with pytest.raises(ValueError, match=r"steps must be within 0\.\.8, got \(4, 9\)"):
         line.save(tmp_path / "no.png", steps=(4, 9))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.png", "ann.png"]
+
+
+def test_repetitions_are_one_line_and_one_label():
+    # At 1 after a step, which is seen in the next; from then on there is nothing to do, each time.
+    plan = line_world.plan(line_world.go(1), repeat=True)
+    line = timeline(line_world.scenario(), plan)
+    assert told(line) == [(0, 0, 2, "finished"), *((0, s, s + 1, "finished") for s in range(2, 8))]
+    assert str(line).splitlines()[1:3] == [
+        "ann",
+        "     0-7  1. GoTo 1: finished 7 times, first in step 1; place 1, action 2",
+    ]
+    figure = timeline_figure.draw(line, ["ann"], (0, line.length), timelines.WORDS)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["GoTo 1"]
+    assert len(figure.axes[0].patches) == 7
+
+
+def test_only_repetitions_that_ended_alike_are_joined():
+    # After two steps at 2, after two more at 4, which is seen in each of the last four.
+    plan = line_world.plan(line_world.go(4, max_steps=2), repeat=True)
+    said = str(timeline(line_world.scenario(), plan)).splitlines()
+    assert said[2:4] == [
+        "     0-3  1. GoTo 4 for 2: timed out 2 times, first in step 1; place 4, action 1",
+        "     4-7  1. GoTo 4 for 2: finished 4 times, first in step 4; place 4, action 1",
+    ]
 
 
 def test_demonstrations_are_shown_by_their_plan():

@@ -96,7 +96,7 @@ def results(scenario, plan, tmp_path_factory):
         config=config,
         spec=spec,
         seeds=(0, 1),
-        params={"actor": jax.vmap(networks.make_actor(config.network, spec).init)(keys)},
+        params={"actor": jax.jit(jax.vmap(networks.make_actor(config.network, spec).init))(keys)},
         history=[line | {"seed": seed, "team_return": seed} for seed in (0, 1)],
         env_steps=0,
         train_seconds=1.0,
@@ -241,9 +241,10 @@ def test_a_timed_program_is_the_environment_itself():
     state, time_step = program(*arguments)
     keys = jax.random.split(arguments[-1], 3)
     wanted = arguments[0]
+    step = jax.jit(jax.vmap(env.step, (None, 0, 0)))
     for key in keys:
         action = jax.random.randint(key, (2, 4), 0, env.network.out_degree)
-        wanted, seen = jax.vmap(env.step, (None, 0, 0))(key, wanted, action)
+        wanted, seen = step(key, wanted, action)
     np.testing.assert_array_equal(state.traffic.place, wanted.traffic.place)
     np.testing.assert_allclose(time_step.observation, seen.observation, atol=1e-6)
 

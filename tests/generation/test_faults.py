@@ -159,6 +159,25 @@ def test_counts_that_cannot_be_do_not_widen_a_cap(line: Scenario, tmp_path: Path
     assert generated.usage.cost_usd > 0
 
 
+def test_a_server_that_counts_nothing_used_something_all_the_same(
+    line: Scenario, tmp_path: Path
+) -> None:
+    with FaultServer(good(3), lambda request: "no-usage", own_name=True) as server:
+        config = settings(server, 1, max_rounds=9, max_total_tokens=3000, max_answer_tokens=100)
+        generated = generate_plans(line, MODEL, config=config, transcript=tmp_path)
+    assert 1 <= len(generated.rounds) < 9 and "max_total_tokens" in generated.ended[0]
+    assert "tokens not told" in str(generated.usage)
+    (kept,) = [transcripts.load(path) for path in generated.transcripts]
+    assert [(each.prompt_tokens, each.completion_tokens) for each in kept.rounds] == [
+        (None, None)
+    ] * len(kept.rounds)
+    # By estimate, 3 characters a token, and the price of gpt-4o-mini.
+    for each in kept.rounds:
+        asked = len("\n\n".join(message.content for message in each.prompt)) // 3
+        cost = asked * 0.15e-6 + len(each.answer) // 3 * 0.6e-6
+        assert each.cost_usd == pytest.approx(cost)
+
+
 def test_a_money_cap_holds_where_the_server_gives_the_model_another_name(
     line: Scenario, tmp_path: Path
 ) -> None:

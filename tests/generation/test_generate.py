@@ -170,7 +170,7 @@ def test_a_token_cap_counts_by_estimate_what_an_answer_does_not_tell(
     config = with_(quick, max_rounds=9, max_answer_tokens=100, max_total_tokens=5500)
     generated = generate_plans(scenario, client, config=config)
     assert 1 <= len(generated.rounds) < 9
-    assert generated.usage.prompt_tokens is None and "tokens unknown" in str(generated.usage)
+    assert generated.usage.prompt_tokens is None and "tokens not told" in str(generated.usage)
 
 
 def test_a_token_cap_too_small_for_one_request_sends_none(
@@ -396,4 +396,7 @@ def test_usage_reads_well() -> None:
     known = Usage(2, 3210, 512, 0.0123, 12.34, "m", "live")
     assert str(known) == "2 calls to m (live): 3,210 + 512 tokens, 0.0123 USD, 12.3 s"
     assert "cost unknown" in str(known._replace(cost_usd=None))
+    untold = known._replace(completion_tokens=None)
+    assert "(live): 3,210 + not told tokens, 0.0123 USD" in str(untold)
+    assert "(live): tokens not told, 0.0123 USD" in str(untold._replace(prompt_tokens=None))
     assert fakes.AGENTS == ("agent_0", "agent_1", "agent_2")

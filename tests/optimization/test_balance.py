@@ -12,7 +12,7 @@ import tiny_training
 
 from leed_jax import execution
 from leed_jax.config import ExpertConfig, NetworkConfig
-from leed_jax.optimization import balance, distances, methods, schedules, trainer
+from leed_jax.optimization import balance, distances, methods, minibatches, schedules, trainer
 from leed_jax.optimization.balance import Observed, Reference
 
 EXPERT = Reference(jnp.array([10.0, 10.0]), None, None, None)
@@ -203,6 +203,18 @@ def test_an_adaptive_lambda_needs_demonstrations():
     settings = dataclasses.replace(tiny_training.CONFIG, expert=expert)
     with pytest.raises(ValueError, match=r"expert\.schedule='return_gap' compares the agents"):
         trainer.make_train(scenario, settings)
+
+
+def test_an_adaptive_lambda_looks_at_the_term_that_imitates_whatever_its_name():
+    expert = ExpertConfig(batch_size=8, schedule="return_gap")
+    settings = dataclasses.replace(tiny_training.CONFIG, expert=expert)
+    *ppo, imitates = methods.METHODS["leed"].terms
+    method = methods.Method("own", (*ppo, imitates._replace(name="shown")))
+    built = trainer.make_trainer(tiny_training.scenario().env, settings, method)
+    data = minibatches.data(tiny_training.demos(), settings)
+    state = jax.eval_shape(built.init, jax.random.key(0))
+    _, metrics = jax.eval_shape(built.update, state, data)
+    assert {"shown", "return_gap", "trust"} <= set(metrics) and "expert" not in metrics
 
 
 def test_other_methods_and_schedules_keep_no_balance():

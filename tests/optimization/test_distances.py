@@ -1,9 +1,14 @@
 """Dynamic time warping against a plain dynamic programme, and trajectories cut out of rollouts."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from leed_jax.optimization import distances
+
+warping = jax.jit(distances.warping)
+pieces = jax.jit(distances.pieces, static_argnums=3)
+to_nearest = jax.jit(distances.to_nearest, static_argnames="same")
 
 
 def programme(cost):
@@ -23,16 +28,16 @@ def test_warping_is_that_of_the_plain_dynamic_programme():
     for shape in ((5, 7), (6, 2), (1, 4), (3, 1)):
         cost = rng.random((3, *shape)).astype(np.float32)
         wanted = [programme(each) for each in cost]
-        np.testing.assert_allclose(distances.warping(jnp.array(cost)), wanted, rtol=1e-6)
+        np.testing.assert_allclose(warping(jnp.array(cost)), wanted, rtol=1e-6)
 
 
 def test_a_stretch_of_a_demonstration_passed_at_half_speed_is_no_distance_away():
     demonstration = np.array([0.0, 1, 2, 3, 4, 5])
     piece = np.array([2.0, 2, 3, 3, 4])
     cost = np.abs(piece[:, None] - demonstration)
-    assert distances.warping(jnp.array(cost, jnp.float32)) == 0
+    assert warping(jnp.array(cost, jnp.float32)) == 0
     # The other way round it is: it has to be gone through forwards. 2 or 3 for all: 1+1+0+0+1 = 3.
-    backwards = distances.warping(jnp.array(cost[::-1], jnp.float32))
+    backwards = warping(jnp.array(cost[::-1], jnp.float32))
     np.testing.assert_allclose(backwards, programme(cost[::-1]), rtol=1e-6)
     assert backwards == np.float32(3 / 5)
 
@@ -42,16 +47,16 @@ def test_the_longest_piece_of_an_episode_is_taken_at_even_distances():
     start = jnp.zeros((10, 1, 1), bool).at[2].set(True).at[8].set(True)
     counted = jnp.ones((10, 1, 1), bool).at[5].set(False)
     # The episode of rows 2 to 7 without row 5: 2, 3, 4, 6, 7.
-    found, there = distances.pieces(rows, counted, start, 5)
+    found, there = pieces(rows, counted, start, 5)
     assert there.all()
     np.testing.assert_array_equal(found[0, 0, :, 0], [2, 3, 4, 6, 7])
     # Two halves of five rows: the middles are at 1.25 and 3.75.
-    found, _ = distances.pieces(rows, counted, start, 2)
+    found, _ = pieces(rows, counted, start, 2)
     np.testing.assert_array_equal(found[0, 0, :, 0], [3, 6])
     # More points than rows repeat some of them, in order.
-    found, _ = distances.pieces(rows, counted, start, 10)
+    found, _ = pieces(rows, counted, start, 10)
     np.testing.assert_array_equal(found[0, 0, :, 0], [2, 2, 3, 3, 4, 4, 6, 6, 7, 7])
-    _, there = distances.pieces(rows, jnp.zeros_like(counted), start, 5)
+    _, there = pieces(rows, jnp.zeros_like(counted), start, 5)
     assert not there.any()
 
 
@@ -68,7 +73,7 @@ def test_the_nearest_demonstration_counts_agent_by_agent():
     rng = np.random.default_rng(1)
     one, two = rng.random((2, 3, 4, 2)), rng.random((5, 3, 4, 2))
     deviation = rng.random((3, 2)) + 0.5
-    found = distances.to_nearest(*(jnp.array(v, jnp.float32) for v in (one, two, deviation)))
+    found = to_nearest(*(jnp.array(v, jnp.float32) for v in (one, two, deviation)))
     for piece in range(2):
         for agent in range(3):
             mine, scale = one[piece, agent], deviation[agent]
@@ -79,5 +84,5 @@ def test_the_nearest_demonstration_counts_agent_by_agent():
 
 def test_a_set_is_not_compared_with_itself():
     points = jnp.array([0.0, 1.0, 5.0]).reshape(3, 1, 1, 1)
-    found = distances.to_nearest(points, points, jnp.ones((1, 1)), same=True)
+    found = to_nearest(points, points, jnp.ones((1, 1)), same=True)
     np.testing.assert_allclose(found[:, 0], [1, 1, 4], rtol=1e-6)

@@ -23,9 +23,10 @@ def test_moments_of_samples_taken_one_after_the_other_are_those_of_all():
     values = rng.normal(3.0, [[0.1], [5.0]], (40, 2, 1)).astype(np.float32)
     counted = rng.random((40, 2)) < 0.7
     known = normalisation.begin(2, 1)
+    joined = jax.jit(normalisation.joined)
     for part in np.split(np.arange(40), [3, 4, 25]):
-        one = normalisation.moments(jnp.array(values[part]), jnp.array(counted[part]), 2)
-        known = normalisation.joined(known, one)
+        one = jax.jit(normalisation.moments, static_argnums=2)(values[part], counted[part], 2)
+        known = joined(known, one)
     for agent in range(2):
         mine = values[counted[:, agent], agent, 0].astype(np.float64)
         assert known.count[agent] == len(mine)
@@ -48,11 +49,12 @@ def test_a_sample_of_nothing_changes_nothing():
 def test_a_network_sees_normalised_observations_and_gives_moments_no_gradient():
     spec = line_world.array_env().spec
     network = networks.make_actor(NetworkConfig(hidden_sizes=(8,)), spec)
-    plain = {"actor": network.init(jax.random.key(0))}
+    plain = {"actor": jax.jit(network.init)(jax.random.key(0))}
     params = normalisation.attach(plain, ("actor",), 2, 1)["actor"]
     seen = jnp.array([[[[4.0], [50.0]]]])
     start = jnp.zeros((1, 1), bool)
 
+    @jax.jit
     def outputs(params, observation):
         return network.apply(params, network.carry(1), observation, start)[0]
 
@@ -62,7 +64,7 @@ def test_a_network_sees_normalised_observations_and_gives_moments_no_gradient():
     # (4 - 2) / 2 = 1; a feature that never varied stops at 10.
     wanted = outputs(plain["actor"], jnp.array([[[[1.0], [10.0]]]]))
     np.testing.assert_allclose(outputs(params, seen), wanted, rtol=1e-5, atol=1e-7)
-    gradient = jax.grad(lambda params: outputs(params, seen).sum())(params)
+    gradient = jax.jit(jax.grad(lambda params: outputs(params, seen).sum()))(params)
     for leaf in jax.tree.leaves(gradient["params"][normalisation.LAYER]):
         np.testing.assert_array_equal(leaf, 0.0)
 
@@ -148,7 +150,7 @@ def test_a_normalised_team_survives_its_file_in_jax_and_in_numpy(updates, tmp_pa
     actor = networks.make_actor(CONFIG.network, spec)
     seen = np.array([[2.0], [7.0]], np.float32)
     first = jnp.zeros((1, 1), bool)
-    wanted, _ = actor.apply(
+    wanted, _ = jax.jit(actor.apply)(
         learnt.params["actor"], actor.carry(1), jnp.array(seen)[None, None], first
     )
     outputs, _ = load_policy(tmp_path / "team").outputs(seen)

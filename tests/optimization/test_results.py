@@ -79,6 +79,15 @@ def test_final_is_the_last_evaluation_of_every_seed(result: TrainResult) -> None
         result.final("unheard_of")
 
 
+def test_steps_are_those_of_the_curves_evaluations(result: TrainResult) -> None:
+    # Before the first of five updates, and after two, four and five, of 4 times 8 steps each.
+    assert result.steps.tolist() == [0, 64, 128, 160] and result.steps.dtype == np.int64
+    for seed, curve in zip(result.seeds, result.curve(), strict=True):
+        told = [(x["env_steps"], x["team_return"]) for x in result.history if x["seed"] == seed]
+        assert list(zip(result.steps.tolist(), curve.tolist(), strict=True)) == told
+    assert len(dataclasses.replace(result, history=result.history[:2]).steps) == 1
+
+
 def test_the_best_seed_has_the_highest_last_evaluation_and_never_diverged(
     result: TrainResult,
 ) -> None:

@@ -48,6 +48,7 @@ def test_the_history_counts_gradient_steps_and_seconds_of_cloning_but_no_steps(c
     # Before and after two updates of cloning; then before, and after two, four and five of PPO.
     assert [line["updates"] for line in lines] == [0, 2, 2, 4, 6, 7]
     assert [line["env_steps"] for line in lines] == [0, 0, 0, 64, 128, 160]
+    assert cloned_then_trained.steps.tolist() == [0, 0, 0, 64, 128, 160]
     seconds = [line["seconds"] for line in lines]
     assert seconds == sorted(seconds) and 0 == seconds[0] < seconds[1] == seconds[2] < seconds[3]
     assert seconds[-1] == pytest.approx(cloned_then_trained.train_seconds)

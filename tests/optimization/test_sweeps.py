@@ -18,7 +18,8 @@ from leed_jax.optimization import calls, members, sweeps, training
 from leed_jax.optimization.results import Diverged, TrainResult
 from leed_jax.optimization.sweeps import SweepResult
 
-RATES, WEIGHTS, SEEDS = (0.003, 0.03), (0.0, 1.0), (3, 5)
+# The last combination is that of `tiny_training.result`.
+RATES, WEIGHTS, SEEDS = (0.03, CONFIG.learning_rate), (0.0, 1.0), tiny_training.SEEDS
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 
 
@@ -65,7 +66,8 @@ def test_every_combination_has_its_configuration_and_marked_history() -> None:
 def test_a_combination_equals_training_with_its_configuration(index: int) -> None:
     # The first has λ = 0, where training leaves the expert term out altogether.
     rate, weight = list(itertools.product(RATES, WEIGHTS))[index]
-    one, other = swept().results[index], alone(rate, weight)
+    one = swept().results[index]
+    other = alone(rate, weight) if index == 0 else tiny_training.result()
     assert one.config == other.config and one.method == other.method
     chex.assert_trees_all_close(one.params, other.params, **CLOSE)
     for name in ("team_return", "place_last"):
@@ -130,7 +132,7 @@ def test_seeds_of_a_plain_training_are_split_too_and_its_lines_are_not_marked() 
 
 def test_one_team_that_does_not_fit_is_refused_with_what_would_help() -> None:
     with pytest.raises(ValueError, match=r"one team needs .* num_envs \(now 4\)"):
-        alone(0.003, 1.0, max_memory_mb=0.001)
+        alone(0.003, 1.0, method="bc", max_memory_mb=0.001)
 
 
 def test_histories_of_calls_are_joined_evaluation_by_evaluation() -> None:

@@ -1,6 +1,7 @@
 """The training step on the toy line: what λ, padding, other agents and compilation may not do."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import chex
@@ -45,14 +46,23 @@ def demos(scenario):
     return execution.demonstrate(scenario, line_world.all_right(), num_episodes=6)
 
 
-def run(env, config, method, demos, updates, key=0, hyper=None):
-    built = trainer.make_trainer(env, config, methods.resolve(method, config))
+def programs(env, config, method) -> tuple[Any, Any]:
+    """Init and update, neither of them traced yet."""
+    built = trainer.make_trainer(env, config, method)
+    return jax.jit(built.init), jax.jit(built.update)
+
+
+# Tracing and compiling is what these tests spend their time on: once for equal arguments.
+shared_programs = functools.cache(programs)
+
+
+def run(env, config, method, demos, updates, key=0, hyper=None, make=shared_programs):
+    init, update = make(env, config, methods.resolve(method, config))
     data = minibatches.data(demos, config)
     metrics = {}
-    state = jax.jit(built.init)(jax.random.key(key))
+    state = init(jax.random.key(key))
     if hyper is not None:
         state = state._replace(hyper=state.hyper._replace(expert_weight=hyper))
-    update: Any = jax.jit(built.update)
     for _ in range(updates):
         state, metrics = update(state, data)
     return state, metrics, update
@@ -75,26 +85,28 @@ def test_the_term_in_place_at_weight_zero_is_ippo_to_a_millionth_after_ten_updat
     chex.assert_trees_all_close(leed.params, ippo.params, atol=1e-6, rtol=0)
 
 
+# Every term's weight times λ: with a λ of 1 for one agent alone the others stand still.
+ALONE = methods.Method(
+    "alone",
+    tuple(
+        term._replace(coefficient=lambda c, w, old=term.coefficient: w * old(c, w))
+        for term in methods.METHODS["leed"].terms
+    ),
+)
+
+
 @pytest.mark.parametrize("kind", ["mlp", "gru"])
 @pytest.mark.parametrize("agent", [0, 1])
 def test_an_agents_update_does_not_depend_on_whether_the_others_learn(scenario, demos, agent, kind):
     config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
-    # Every term's weight times λ, and λ is 1 for this agent alone: the others stand still.
-    alone = methods.Method(
-        "alone",
-        tuple(
-            term._replace(coefficient=lambda c, w, old=term.coefficient: w * old(c, w))
-            for term in methods.METHODS["leed"].terms
-        ),
-    )
-    both, _, _ = run(scenario.env, config, alone, demos, 1)
+    both, _, _ = run(scenario.env, config, ALONE, demos, 1)
     only, _, _ = run(
-        scenario.env, config, alone, demos, 1, hyper=jax.nn.one_hot(jnp.array(agent), 2)
+        scenario.env, config, ALONE, demos, 1, hyper=jax.nn.one_hot(jnp.array(agent), 2)
     )
     mine, other = agent, 1 - agent
     for one, two in zip(jax.tree.leaves(both.params), jax.tree.leaves(only.params), strict=True):
         np.testing.assert_array_equal(one[mine], two[mine])
-    init = jax.jit(trainer.make_trainer(scenario.env, config, alone).init)
+    init, _ = shared_programs(scenario.env, config, ALONE)
     begun = init(jax.random.key(0)).params
     for one, two in zip(jax.tree.leaves(begun), jax.tree.leaves(only.params), strict=True):
         np.testing.assert_array_equal(one[other], two[other])
@@ -109,7 +121,7 @@ def test_an_agents_update_does_not_depend_on_whether_the_others_learn(scenario, 
 def test_an_update_compiles_once(scenario, demos, kind, share):
     config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
     env = with_share(scenario.env, share)
-    _, metrics, update = run(env, config, "leed", demos, 3)
+    _, metrics, update = run(env, config, "leed", demos, 3, make=programs)
     assert update._cache_size() == 1
     assert all(np.isfinite(values).all() for values in metrics.values())
     # Recurrent networks see every step, whatever the share; here every step is a decision.
@@ -144,7 +156,7 @@ def test_an_agent_without_any_row_keeps_its_parameters_and_moments(scenario, dem
     valid = np.array(demos.arrays.valid)
     valid[..., 1] = False
     silent = dataclasses.replace(demos, arrays=demos.arrays._replace(valid=valid))
-    init = jax.jit(trainer.make_trainer(scenario.env, CONFIG, methods.resolve("bc", CONFIG)).init)
+    init, _ = shared_programs(scenario.env, CONFIG, methods.resolve("bc", CONFIG))
     begun = init(jax.random.key(0))
     after, _, _ = run(scenario.env, CONFIG, "bc", silent, 2)
     for old, new in zip(
@@ -165,10 +177,9 @@ def test_demonstrations_draw_from_a_stream_of_their_own(scenario, demos):
 
 
 def test_going_on_from_a_state_equals_never_having_stopped(scenario, demos):
-    built = trainer.make_trainer(scenario.env, CONFIG, methods.resolve("leed", CONFIG))
+    init, update = shared_programs(scenario.env, CONFIG, methods.resolve("leed", CONFIG))
     data = minibatches.data(demos, CONFIG)
-    update = jax.jit(built.update)
-    state = jax.jit(built.init)(jax.random.key(3))
+    state = init(jax.random.key(3))
     for _ in range(2):
         state, _ = update(state, data)
     # The state as bytes of the host and back.

@@ -14,7 +14,7 @@ from tiny_training import CONFIG, STEPS_PER_UPDATE
 from leed_jax import execution, loggers, scenarios
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.generation import generate_demonstrations
-from leed_jax.optimization import loop, results, trainer, training
+from leed_jax.optimization import loop, methods, results, trainer, training
 
 KEYS = {
     "method",
@@ -84,6 +84,7 @@ def test_behaviour_cloning_takes_no_steps_of_the_environment(tmp_path: Path) -> 
     assert loggers.read_metrics(path) == result.history
     assert result.env_steps == 0 and result.env_steps_per_second == 0
     assert {line["env_steps"] for line in result.history} == {0}
+    assert result.steps.tolist() == [0] * result.curve().shape[1] != []
     assert result.history[-1]["updates"] == 5
     assert set(result.history[-1]["loss"]) == {"expert"}
 
@@ -181,6 +182,19 @@ def test_a_seed_that_diverges_keeps_its_last_finite_state_and_the_others_go_on(
     # Its return is none from then on: the team that is evaluated is an old one.
     assert np.isnan([line["team_return"] for line in bad[3:]]).all()
     assert result.best_seed == 0
+
+
+def test_a_term_gets_demonstrations_for_what_it_needs_and_not_for_its_name() -> None:
+    *ppo, expert = methods.METHODS["leed"].terms
+    assert [term.needs_demonstrations for term in (*ppo, expert)] == [False] * 3 + [True]
+    shown = methods.Method("named_otherwise", (*ppo, expert._replace(name="shown")))
+    found, leed = train(method=shown, seeds=tiny_training.SEEDS), tiny_training.result()
+    chex.assert_trees_all_equal(found.params, leed.params)
+    for line, wanted in zip(found.history[2:], leed.history[2:], strict=True):
+        assert line["loss"]["shown"] == wanted["loss"]["expert"]
+        assert line["expert_weight"] == wanted["expert_weight"]
+    with pytest.raises(ValueError, match="'named_otherwise' learns from demonstrations"):
+        training.train(tiny_training.scenario(), None, CONFIG, method=shown)
 
 
 def test_leed_covers_the_landmarks_of_simple_spread_within_50_000_steps() -> None:

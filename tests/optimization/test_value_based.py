@@ -89,7 +89,7 @@ def test_qmix_is_the_papers_network_and_rises_with_every_agents_value() -> None:
     keys = jax.random.split(jax.random.key(0), 3)
     values, state = jax.random.normal(keys[0], (2, 4, 3)), jax.random.normal(keys[1], (2, 4, 5))
     params = jax.tree.map(lambda leaf: leaf + 0.3, jax.jit(mixer.init)(keys[2]))
-    mixed = mixer.apply(params, values, state)
+    mixed = jax.jit(mixer.apply)(params, values, state)
 
     p = jax.tree.map(np.asarray, params["params"])
     s, q = np.asarray(state), np.asarray(values)
@@ -106,7 +106,7 @@ def test_qmix_is_the_papers_network_and_rises_with_every_agents_value() -> None:
     expected = (hidden * np.abs(generated("weights_2"))).sum(-1) + generated("bias_2")[..., 0]
     np.testing.assert_allclose(mixed, expected, rtol=1e-5, atol=1e-5)
 
-    slopes = jax.grad(lambda values: mixer.apply(params, values, state).sum())(values)
+    slopes = jax.jit(jax.grad(lambda values: mixer.apply(params, values, state).sum()))(values)
     assert (slopes >= 0).all() and (slopes > 0).any((0, 1)).all()
 
 
@@ -162,10 +162,16 @@ def test_the_loss_is_the_squared_error_of_the_sum_over_agents(double: bool) -> N
     seen = Sequences(given, jnp.zeros((6, 2, 0)))
     init = jax.jit(network.init)
     params, target = ({"actor": init(jax.random.key(seed))} for seed in (2, 3))
-    found = temporal_difference.loss(params, target, seen, network, mixer, config)
+
+    @jax.jit
+    def loss(params: Any, target: Any, seen: Sequences) -> Any:
+        return temporal_difference.loss(params, target, seen, network, mixer, config)
+
+    apply = jax.jit(network.apply)
+    found = loss(params, target, seen)
 
     def of(params: Any) -> np.ndarray:
-        return np.asarray(network.apply(params["actor"], seen.carry, *given[:1], given.start)[0])
+        return np.asarray(apply(params["actor"], seen.carry, *given[:1], given.start)[0])
 
     present, later, host = of(params), of(target), jax.tree.map(np.asarray, given)
     errors = []
@@ -182,9 +188,7 @@ def test_the_loss_is_the_squared_error_of_the_sum_over_agents(double: bool) -> N
 
     # What stands in rows that do not count changes nothing.
     other = given._replace(reward=jnp.where(given.valid, given.reward, 100.0))
-    again = temporal_difference.loss(
-        params, target, seen._replace(rows=other), network, mixer, config
-    )
+    again = loss(params, target, seen._replace(rows=other))
     np.testing.assert_array_equal(found, again)
 
 
@@ -234,13 +238,14 @@ def test_what_is_replayed_are_neighbouring_rows_of_the_last_rollouts(recurrent: 
     config = changed(CONFIG.replace(network=NetworkConfig("gru" if recurrent else "mlp")))
     config = changed(config, replay_steps=3 * STEPS + 5, batch_size=2000)
     buffer = replay.make(config)
-    storage, cursor = buffer.init(numbered(0, recurrent=recurrent))
+    add = jax.jit(buffer.add)
+    storage, cursor = jax.jit(buffer.init)(numbered(0, recurrent=recurrent))
     assert not buffer.ready(storage, cursor)
     for rollout in range(4):
         played = numbered(9 * rollout, recurrent=recurrent)
-        storage, cursor = buffer.add(storage, cursor, played)
+        storage, cursor = add(storage, cursor, played)
     assert buffer.ready(storage, cursor)
-    seen = buffer.sample(storage, cursor, jax.random.key(0))
+    seen = jax.jit(buffer.sample)(storage, cursor, jax.random.key(0))
     reward = np.asarray(seen.rows.reward)
     assert reward.shape == (9 if recurrent else 2, 2000)
     assert (np.diff(reward, axis=0) == 1).all()
@@ -326,8 +331,8 @@ def test_what_a_result_keeps_acts_like_the_shared_network() -> None:
     def values(network: networks.Network, params: Any) -> Any:
         return network.apply(params, network.carry(2), seen, start)[0]
 
-    expected = jax.vmap(lambda params: values(network, params))(shared)
-    found = jax.vmap(lambda params: values(actor, params))(kept["actor"])
+    expected = jax.jit(jax.vmap(lambda params: values(network, params)))(shared)
+    found = jax.jit(jax.vmap(lambda params: values(actor, params)))(kept["actor"])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     # Two agents with the same parameters, who see the same, see who they are.
     assert not np.allclose(found[:, :, 0, 0], found[:, :, 0, 1], atol=1e-2)
