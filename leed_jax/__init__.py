@@ -16,16 +16,18 @@ from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.demonstrations import load as load_demonstrations
 from leed_jax.demonstrations import merge as merge_demonstrations
-from leed_jax.environments.jaxmarl import as_array_env, as_multi_agent_env
+from leed_jax.environments.jaxmarl import as_array_env, as_multi_agent_env, import_jaxmarl
 from leed_jax.execution import demonstrate, make_expert
 from leed_jax.generation import (
     AnswersNeeded,
     Generated,
     GenerationConfig,
     GenerationError,
+    Preview,
     TranscriptDriftWarning,
     generate_demonstrations,
     generate_plans,
+    preview_generation,
 )
 from leed_jax.imitation_feedback import ImitationReviewer
 from leed_jax.instructions import AgentPlan, Instruction, Plan, Vocabulary
@@ -37,6 +39,7 @@ from leed_jax.interchange import (
     save_minari,
 )
 from leed_jax.mixed_teams import demonstrations_of, evaluate_policy, mixed_team, with_scripted
+from leed_jax.optimization import losses
 from leed_jax.optimization.devices import initialize_processes
 from leed_jax.optimization.interruption import Interrupted
 from leed_jax.optimization.losses import Term
@@ -80,6 +83,7 @@ __all__ = [
     "NumpyPolicy",
     "Plan",
     "Policy",
+    "Preview",
     "Scenario",
     "SweepResult",
     "Term",
@@ -100,11 +104,13 @@ __all__ = [
     "generate_demonstrations",
     "generate_plans",
     "generic_scenario",
+    "import_jaxmarl",
     "initialize_processes",
     "load_demonstrations",
     "load_minari",
     "load_policy",
     "load_result",
+    "losses",
     "make",
     "make_expert",
     "make_train",
@@ -112,6 +118,7 @@ __all__ = [
     "mixed_team",
     "names",
     "plan",
+    "preview_generation",
     "random_plan",
     "read_demonstrations",
     "render",

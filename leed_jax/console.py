@@ -1,4 +1,4 @@
-"""What the terminal shows of a training: a bar with the time that is left, and a table below it."""
+"""What is seen of a training while it runs: how far it is, the time left, the last evaluation."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,21 @@ from typing import Any
 import rich.console
 from rich import live, progress, table
 
+from leed_jax import displays
+
 MAX_ROWS = 8
 """Of more seeds the table shows mean, lowest and highest."""
 MAX_COLUMNS = 8
 """Of the table, besides the first two."""
+FILE_WIDTH = 160
+"""Characters of a line of the table in a file."""
 
 
 class TrainingProgress:
-    """A progress bar on stderr with return, speed and the time left, and the last evaluation.
+    """How far a training is, with return, speed and the time left, and its last evaluation.
 
-    Where stderr is no terminal only the last state is printed, when the context is left. Use as a
-    context manager.
+    On stderr: a bar where that is a terminal, else a line for every tenth. In a notebook below the
+    cell. Use as a context manager.
     """
 
     def __init__(self, description: str, total_steps: int, *, enabled: bool = True) -> None:
@@ -29,7 +33,8 @@ class TrainingProgress:
           total_steps: environment steps at which the bar is full.
           enabled: False prints nothing at all.
         """
-        console = rich.console.Console(stderr=True)
+        # Not as for Jupyter, where rich would ask for ipywidgets.
+        console = rich.console.Console(stderr=True, force_jupyter=False)
         # A chunk of training can take minutes, more than rich's usual window: estimate over all.
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -45,7 +50,15 @@ class TrainingProgress:
         self._task = self._bar.add_task(description, total=total_steps, status="starting")
         self._table: table.Table | None = None
         self._enabled = enabled
-        self._live = live.Live(console=console, get_renderable=self._shown, refresh_per_second=4)
+        self._display: displays.Display
+        if displays.in_notebook():
+            self._display = displays.Cell(lambda: displays.plain(self._shown()))
+        elif displays.on_terminal():
+            self._display = live.Live(
+                console=console, get_renderable=self._shown, refresh_per_second=4
+            )
+        else:
+            self._display = displays.Lines(self._line, self._end)
 
     def update(
         self,
@@ -70,15 +83,25 @@ class TrainingProgress:
         self._bar.update(self._task, completed=steps, status=" ".join(parts))
         if lines and self._enabled:
             self._table = evaluation_table(lines)
+        if self._enabled:
+            self._display.refresh()
 
     def _shown(self) -> rich.console.Group:
         bar = self._bar.get_renderable()
         return rich.console.Group(*([bar] if self._table is None else [bar, self._table]))
 
+    def _line(self) -> tuple[float, str]:
+        task = self._bar.tasks[0]
+        told = f"{task.description}: {task.percentage:.0f}% {task.fields['status']}"
+        return task.percentage, told.rstrip()
+
+    def _end(self) -> str:
+        return "" if self._table is None else displays.plain(self._table, FILE_WIDTH)
+
     def __enter__(self) -> "TrainingProgress":
         """Itself, with the bar shown."""
         if self._enabled:
-            self._live.start()
+            self._display.start()
         return self
 
     def __exit__(
@@ -89,7 +112,7 @@ class TrainingProgress:
     ) -> None:
         """Stops the bar where it is."""
         if self._enabled:
-            self._live.stop()
+            self._display.stop()
 
 
 def evaluation_table(lines: Sequence[Mapping[str, Any]]) -> table.Table:
@@ -106,7 +129,8 @@ def evaluation_table(lines: Sequence[Mapping[str, Any]]) -> table.Table:
         for line in lines
     ]
     heads = [f"{name} loss" if kind == "loss" else name for kind, name in wanted]
-    found = table.Table("seed", box=None, pad_edge=False)
+    found = table.Table(box=None, pad_edge=False)
+    found.add_column("seed", no_wrap=True)
     for head in ("return", *heads):
         found.add_column(head.replace("_", " "), justify="right")
     if len(rows) <= MAX_ROWS:

@@ -41,9 +41,13 @@ def draw(line: Any, shown: Sequence[str], steps: tuple[int, int], words: Mapping
     commands = sorted({each.instruction.command for each in line.stretches})
     colours = {name: colormaps["tab20"](2 * i % 20 + 1) for i, name in enumerate(commands)}
     per_inch = (steps[1] - steps[0]) / space
+    before = None
     for each in kept:
-        colour = colours[each.instruction.command]
-        _bar(axes, each, list(shown).index(each.agent), colour, steps, per_inch)
+        row, colour = list(shown).index(each.agent), colours[each.instruction.command]
+        _bar(axes, each, row, colour, steps)
+        if (each.agent, each.number) != before:  # a repetition goes without saying
+            _label(axes, each, row, steps, per_inch)
+        before = each.agent, each.number
     axes.set_yticks(range(len(shown)), shown, fontsize=8)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(*steps)
@@ -56,21 +60,24 @@ def draw(line: Any, shown: Sequence[str], steps: tuple[int, int], words: Mapping
     return figure
 
 
-def _bar(
-    axes: Any, each: Any, row: int, colour: Any, steps: tuple[int, int], per_inch: float
-) -> None:
-    """An instruction, with as much of its text as there is room for."""
+def _bar(axes: Any, each: Any, row: int, colour: Any, steps: tuple[int, int]) -> None:
+    """An instruction, and how it ended."""
     start, stop = max(each.start, steps[0]), min(each.stop, steps[1])
     axes.barh(row, stop - start, 0.62, start, color=colour, edgecolor="white", linewidth=1)
-    fits = int((stop - start) / per_inch / LETTER) - 2
-    texts = (each.said, f"{each.number + 1}. {each.instruction.command}", str(each.number + 1))
-    text = next((text for text in texts if len(text) <= fits), "")
-    axes.text(start + 0.08 * per_inch, row, text, va="center", fontsize=7.5)
     if each.refused:
         axes.plot([start, stop], [row + 0.38] * 2, color="tab:red", linewidth=1.5)
     if each.end in MARKS and each.stop <= steps[1]:
         marker, mark = MARKS[each.end]
         axes.plot(each.stop, row, marker, color=mark, markersize=5, clip_on=False, zorder=3)
+
+
+def _label(axes: Any, each: Any, row: int, steps: tuple[int, int], per_inch: float) -> None:
+    """As much of the instruction as there is room for in its bar."""
+    start, stop = max(each.start, steps[0]), min(each.stop, steps[1])
+    fits = int((stop - start) / per_inch / LETTER) - 2
+    texts = (each.said, f"{each.number + 1}. {each.instruction.command}", str(each.number + 1))
+    text = next((text for text in texts if len(text) <= fits), "")
+    axes.text(start + 0.08 * per_inch, row, text, va="center", fontsize=7.5)
 
 
 def _legend(

@@ -1,5 +1,6 @@
 """What became of a plan in one episode: who followed which instruction when, and how it ended."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ WORDS: dict[str, str] = {
 MAX_AGENTS = 40
 """That a figure shows."""
 MAX_LINES = 24
-"""Stretches of an agent that a text shows."""
+"""Of an agent that a text shows."""
 MAX_NUMBERS = 4
 """Of a target: longer ones are left out of texts."""
 
@@ -62,13 +63,7 @@ class Stretch(NamedTuple):
         return " ".join(parts)
 
     def __str__(self) -> str:
-        steps = f"{self.start}-{self.stop - 1}" if self.stop - self.start > 1 else f"{self.start}"
-        text = f"{steps:>8}  {self.number + 1}. {self.said}: {WORDS[self.end]}"
-        if self.refused:
-            text += f"; {self.refused} illegal actions"
-        changed = {k: v for k, v in self.bound_last.items() if v != self.bound[k]}
-        bound = _targets(self.bound) + (f" -> {_targets(changed)}" if _targets(changed) else "")
-        return f"{text}; {bound}" if bound else text
+        return _line([self])
 
 
 class Timeline(NamedTuple):
@@ -89,10 +84,12 @@ class Timeline(NamedTuple):
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.length} steps, team return {self.team_return:.2f}"]
         for agent in self.agents:
-            all_of = self.of(agent)
-            lines += [agent, *map(str, all_of[:MAX_LINES])]
-            if len(all_of) > MAX_LINES:
-                lines.append(f"          and {len(all_of) - MAX_LINES} more")
+            # Repetitions in one line: a list of a single instruction can end in every step.
+            alike = itertools.groupby(self.of(agent), lambda each: (each.number, each.end))
+            told = [_line(list(group)) for _, group in alike]
+            lines += [agent, *told[:MAX_LINES]]
+            if len(told) > MAX_LINES:
+                lines.append(f"          and {len(told) - MAX_LINES} more")
         return "\n".join(lines)
 
     def save(
@@ -222,6 +219,22 @@ def _bound(targets: Any, at: int, index: int, num_agents: int) -> dict[str, Any]
                 np.round(own.astype(float), 2).tolist() if own.dtype.kind == "f" else own.tolist()
             )
     return found
+
+
+def _line(alike: Sequence[Stretch]) -> str:
+    """One instruction in one line, how often it was carried out in a row with the same end."""
+    first, last = alike[0], alike[-1]
+    start, stop = first.start, last.stop
+    steps = f"{start}-{stop - 1}" if stop - start > 1 else f"{start}"
+    text = f"{steps:>8}  {first.number + 1}. {first.said}: {WORDS[first.end]}"
+    if len(alike) > 1:
+        text += f" {len(alike)} times, first in step {max(first.stop - 1, first.start)}"
+    refused = sum(each.refused for each in alike)
+    if refused:
+        text += f"; {refused} illegal actions"
+    changed = {k: v for k, v in last.bound_last.items() if v != first.bound[k]}
+    bound = _targets(first.bound) + (f" -> {_targets(changed)}" if _targets(changed) else "")
+    return f"{text}; {bound}" if bound else text
 
 
 def _targets(bound: dict[str, Any]) -> str:

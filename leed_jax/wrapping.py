@@ -37,7 +37,9 @@ def wrap(
         result = leed.train(env, demos)
 
     For instructions by a language model an environment needs words: `leed_jax.generic_scenario`
-    makes commands of its actions.
+    makes commands of its actions. A file that imports JaxMARL itself calls
+    `leed_jax.import_jaxmarl` first: a plain ``import jaxmarl`` takes the output of a notebook's
+    later prints away.
 
     Args:
       env: the environment, with JaxMARL's interface: ``agents``, ``reset``, ``step_env``,

@@ -10,6 +10,7 @@ import pytest
 import rich.console
 
 from leed_jax import console, displays
+from leed_jax.generation import display as generating
 
 
 def line(seed: int, team_return: float, **more: Any) -> dict[str, Any]:
@@ -66,19 +67,40 @@ def test_a_file_is_told_nothing_twice(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_notebook_gets_one_output_that_is_replaced(capsys, monkeypatch):
+@pytest.fixture
+def shown(monkeypatch) -> list[str]:
+    """What the one output of a notebook's cell says, from first to last."""
     from IPython import display
 
-    shown: list[str] = []
-    handle = types.SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
+    found: list[str] = []
+    handle = types.SimpleNamespace(update=lambda data, raw: found.append(data["text/plain"]))
 
     def begin(data, raw, display_id):
-        assert raw and display_id is True and shown == []
+        assert raw and display_id is True and found == []
         handle.update(data, raw)
         return handle
 
     monkeypatch.setattr(displays, "in_notebook", lambda: True)
     monkeypatch.setattr(display, "display", begin)
+    return found
+
+
+def test_conversations_in_a_notebook_and_in_a_file(shown, capsys, monkeypatch):
+    with generating.show(True, 2) as report:
+        report(1, "asking")
+        report(0, "ended")
+    assert shown == [
+        "conversation 0: waiting\nconversation 1: asking",
+        "conversation 0: ended\nconversation 1: asking",
+    ]
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(displays, "in_notebook", lambda: False)
+    with generating.show(True, 2) as report:
+        report(1, "asking")
+    assert capsys.readouterr() == ("", "conversation 1: asking\n")
+
+
+def test_a_notebook_gets_one_output_that_is_replaced(shown, capsys):
     with console.TrainingProgress("leed", 1000) as bar:
         bar.update(500, team_return=-1.5, lines=[line(3, -1.5)])
         displays.say("memory: needs 3 MB")

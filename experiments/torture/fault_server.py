@@ -129,6 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif name == "strange-counts":
             counts = {"prompt_tokens": -(10**9), "completion_tokens": -5, "total_tokens": -(10**9)}
             self._send(200, good | {"usage": counts})
+        elif name == "no-usage":
+            self._send(200, {key: value for key, value in good.items() if key != "usage"})
         elif name == "reset":
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

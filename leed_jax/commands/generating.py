@@ -9,7 +9,7 @@ from typing import Literal
 from leed_jax import run_folder, scenarios
 from leed_jax.arguments import parse_as, scenario_options
 from leed_jax.generation import GenerationConfig, generate_demonstrations
-from leed_jax.generation.preview import preview
+from leed_jax.generation.preview import preview_generation
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def generate(arguments: Sequence[str]) -> None:
     )
     asked = {"plans": config.plans, "goal": config.goal, "config": config.generation}
     if config.dry_run:
-        print(preview(scenario, config.model, **asked))
+        print(preview_generation(scenario, config.model, **asked))
         return
     # All that can be refused is refused before anything is paid for.
     if config.out.exists():

@@ -27,17 +27,24 @@ class MultiAgentState(NamedTuple):
 
 def load(name: str, **options: Any) -> Any:
     """The JaxMARL environment registered as ``name``."""
-    return _jaxmarl().make(name, **options)
+    return import_jaxmarl().make(name, **options)
 
 
-def _jaxmarl() -> Any:
-    """The package, imported only here.
+def import_jaxmarl() -> Any:
+    """The package ``jaxmarl``, imported so that what is printed later is still seen.
 
-    The import prints two lines about submodules that its wheel does not hold: kept off the
-    user's screen. A module of its own (environments/mabrax/mabrax_env.py:16) sets ``sys.stdout``
-    back to ``sys.__stdout__`` on the way, so both names are redirected. Where brax is installed it
-    warns of deprecated names of its own.
+        jaxmarl = leed.import_jaxmarl()
+        from jaxmarl.environments.multi_agent_env import MultiAgentEnv
+
+    A plain ``import jaxmarl`` sets ``sys.stdout`` back to ``sys.__stdout__`` on the way
+    (environments/mabrax/mabrax_env.py:16), where a notebook, or whoever else redirects prints,
+    does not look. It also prints two lines about submodules that its wheel does not hold and,
+    where brax is installed, warns of deprecated names of its own: all of it is kept off the screen.
+
+    Raises:
+      ImportError: JaxMARL is not installed.
     """
+    # Both names: a module of the package copies the second one to the first.
     silence = io.StringIO()
     with (
         warnings.catch_warnings(action="ignore"),
@@ -185,7 +192,7 @@ def as_multi_agent_env(env: ArrayEnv) -> Any:
     Args:
       env: any, such as a scenario's.
     """
-    _jaxmarl()
+    import_jaxmarl()
     from jaxmarl.environments import multi_agent_env, spaces
 
     agents, spec = env.spec.agents, env.spec

@@ -10,6 +10,7 @@ from leed_jax.generation.clients import (
 )
 from leed_jax.generation.config import GenerationConfig
 from leed_jax.generation.generate import Generated, generate_demonstrations, generate_plans
+from leed_jax.generation.preview import Preview, preview_generation
 from leed_jax.generation.transcripts import TranscriptDriftWarning
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "Generated",
     "GenerationConfig",
     "GenerationError",
+    "Preview",
     "RoundResult",
     "TranscriptDriftWarning",
     "Usage",
     "generate_demonstrations",
     "generate_plans",
+    "preview_generation",
 ]

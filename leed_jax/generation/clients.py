@@ -158,9 +158,9 @@ class Usage(NamedTuple):
 
     calls: int
     prompt_tokens: int | None
-    """None: none of the answers told."""
+    """Of the answers that told; None: none of them did."""
     completion_tokens: int | None
-    """None: none of the answers told."""
+    """Of the answers that told; None: none of them did."""
     cost_usd: float | None
     """None: the price of at least one answer is not known."""
     seconds: float
@@ -170,9 +170,9 @@ class Usage(NamedTuple):
     """"live", "replay", "files", or "custom" for a client of the user's own."""
 
     def __str__(self) -> str:
-        tokens = "tokens unknown"
-        if self.prompt_tokens is not None or self.completion_tokens is not None:
-            tokens = f"{self.prompt_tokens or 0:,} + {self.completion_tokens or 0:,} tokens"
+        counts = (self.prompt_tokens, self.completion_tokens)
+        told = ["not told" if count is None else f"{count:,}" for count in counts]
+        tokens = "tokens not told" if counts == (None, None) else f"{' + '.join(told)} tokens"
         cost = "cost unknown" if self.cost_usd is None else f"{self.cost_usd:.4f} USD"
         calls = f"{self.calls} call{'' if self.calls == 1 else 's'}"
         return f"{calls} to {self.model} ({self.source}): {tokens}, {cost}, {self.seconds:.1f} s"

@@ -86,7 +86,7 @@ def generate_plans(
       config: rounds, caps and more.
       transcript: folder to record to (default: ``leed_transcripts`` for live answers, the folder
         of the answers for files); for "replay" where to read from (default: the package).
-      progress: show a line per conversation on stderr.
+      progress: show a line per conversation, on stderr or in a notebook's cell.
       reviewers: comment on executed plans in the next prompt, e.g.
         `leed_jax.imitation_feedback.ImitationReviewer`, behind those that ``config`` asks for.
         Recorded answers are found by the reviewers' names, too.
@@ -162,7 +162,7 @@ def generate_demonstrations(
       goal: what the model is asked for.
       config: rounds, caps and more.
       transcript: where answers are recorded to, or replayed from.
-      progress: show a line per conversation on stderr.
+      progress: show a line per conversation, on stderr or in a notebook's cell.
       reviewers: comment on executed plans.
 
     Raises:

@@ -164,9 +164,13 @@ class LiteLLM:
         reason = choices[0].finish_reason if choices else "no_choices"
         if choices and not content and reason not in ("length", "content_filter"):
             reason = "no_content"
-        prompt, given = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
-        cost = _cost(litellm, response)
-        if cost is None:  # the server calls the model by another name, or cannot count
+        prompt = _count(counts, "prompt_tokens") or None  # none is without
+        given = _count(counts, "completion_tokens")
+        if given == 0 and (content or prompt is None):  # litellm's, of a server that tells nothing
+            given = None
+        counted = prompt is not None and given is not None
+        cost = _cost(litellm, response) if counted else None
+        if cost is None:  # the server calls the model by another name, or does not count
             estimate = len(clients.clean(content)) // 3 if given is None else given
             asked = request.tokens if prompt is None else prompt
             cost = _cost_by_name(litellm, self.model, asked, estimate)

@@ -59,7 +59,7 @@ class Preview(NamedTuple):
         )
 
 
-def preview(
+def preview_generation(
     scenario: Scenario,
     model: str = "replay",
     *,
@@ -68,6 +68,8 @@ def preview(
     config: GenerationConfig | None = None,
 ) -> Preview:
     """What `generate_plans` with these arguments would ask, and about what it would cost.
+
+        print(leed.preview_generation(scenario, "openai/gpt-4o-mini"))
 
     No key is needed, and nothing is sent. A prompt of a later round repeats the first and holds the
     answer before it; what is fed back of its execution is not foreseen.

@@ -1,7 +1,6 @@
 """The calls of the compiled programs that train all members, one call after the other."""
 
 import contextlib
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from leed_jax import console, loggers
+from leed_jax import console, displays, loggers
 from leed_jax.config import TrainConfig
 from leed_jax.optimization import devices as hardware
 from leed_jax.optimization import (
@@ -59,7 +58,7 @@ def train_rest(
       chosen: devices, from `devices.choose`.
       plan: members and how many of them to train at once, with the limit of memory.
       metrics: gets a line per member and evaluation.
-      progress: shows the memory that is needed and a progress bar.
+      progress: shows the memory that is needed and how far the training is.
       listeners: get every line of the metrics, too.
 
     Returns:
@@ -93,7 +92,7 @@ def train_rest(
         saving.begin(plan.at_once, metrics)
     compile_seconds = time.perf_counter() - began
     if progress:
-        print(plan, file=sys.stderr)
+        displays.say(str(plan))
     named = len({member[1:] for member in members}) > 1
     planned = config.num_updates * config.steps_per_update
     label = f"{job.method.name} on {job.env.spec.name}"

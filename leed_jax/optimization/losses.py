@@ -3,7 +3,8 @@
     L_i = L_i^policy + c_v L_i^value - c_e H_i + λ_i L_i^E        (LEED)
 
 Every term sees one agent and a flat batch of rows; ``vmap`` adds the agents. Adding a term is
-adding a function and naming it in a `methods.Method`.
+adding a function and naming it in a `methods.Method`. What such a function is written with is kept
+as it is: `masked_mean`, `normalise`, `Batch`, `ExpertRows`, `Predictions` and `Term`.
 """
 
 from collections.abc import Callable
@@ -66,6 +67,9 @@ class Term(NamedTuple):
     """(predictions, `Batch`, `ExpertRows`, settings) -> loss; rows a method lacks are None."""
     coefficient: Callable[[TrainConfig, Float[Array, ""]], Float[Array, ""] | float]
     """(settings, λ) -> weight of the term."""
+    needs_demonstrations: bool = False
+    """Whether it learns from an expert: from demonstrations, or labels of visited states. A method
+    all of whose terms do so does not run the environment, unless it aggregates."""
 
 
 def masked_mean(values: Float[Array, "B"], weight: Array) -> Float[Array, ""]:
@@ -174,7 +178,7 @@ def team_error(
 POLICY = Term("policy", policy_loss, lambda config, weight: 1.0)
 VALUE = Term("value", value_loss, lambda config, weight: config.value_coefficient)
 ENTROPY = Term("entropy", entropy, lambda config, weight: -config.entropy_coefficient)
-EXPERT = Term("expert", expert_loss, lambda config, weight: weight)
-IMITATION = Term("expert", expert_loss, lambda config, weight: 1.0)
+EXPERT = Term("expert", expert_loss, lambda config, weight: weight, needs_demonstrations=True)
+IMITATION = Term("expert", expert_loss, lambda config, weight: 1.0, needs_demonstrations=True)
 TEAM_ERROR = Term("temporal_difference", team_error, lambda config, weight: 1.0)
-DEMONSTRATED = Term("expert", dapg_loss, lambda config, weight: weight)
+DEMONSTRATED = Term("expert", dapg_loss, lambda config, weight: weight, needs_demonstrations=True)

@@ -35,12 +35,17 @@ class Method(NamedTuple):
     @property
     def uses_rollout(self) -> bool:
         """Whether the environment is run at all."""
-        return self.aggregates or any(term.name != losses.EXPERT.name for term in self.terms)
+        return self.aggregates or not all(term.needs_demonstrations for term in self.terms)
 
     @property
     def uses_expert(self) -> bool:
-        """Whether there is an expert term."""
-        return any(term.name == losses.EXPERT.name for term in self.terms)
+        """Whether there is a term that learns from an expert."""
+        return any(term.needs_demonstrations for term in self.terms)
+
+    @property
+    def imitation(self) -> str:
+        """Name of the first term that learns from an expert, whose loss an adaptive λ looks at."""
+        return next(term.name for term in self.terms if term.needs_demonstrations)
 
 
 PPO = (losses.POLICY, losses.VALUE, losses.ENTROPY)

@@ -163,7 +163,7 @@ def learn(
     if config.normalize_observations:
         new = new._replace(params=normalisation.learn(params, *minibatches.seen(material, data)))
     if learner.adapts:
-        known, more = balance.learnt(new.balance, parts["expert"], data.reference, config)
+        known, more = balance.learnt(new.balance, parts[method.imitation], data.reference, config)
         new, metrics = new._replace(balance=known), metrics | more
     return new, {"expert_weight": weight, **metrics}
 

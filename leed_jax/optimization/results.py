@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from leed_jax import statistics
 from leed_jax.config import TrainConfig
@@ -74,6 +74,15 @@ class TrainResult:
         """All V evaluations of every seed: "team_return", or a success metric."""
         values = [line[name] if name in line else line["success"][name] for line in self.history]
         return np.array(values, np.float64).reshape(-1, len(self.seeds)).T
+
+    @property
+    def steps(self) -> Int[np.ndarray, "V"]:
+        """Environment steps of a seed before each of the V evaluations of `curve`, int64.
+
+        All 0 for a method that steps no environment (``bc``), and 0 throughout a first stage that
+        does not (``bc_ppo``); the lines of `history` count ``updates``, too.
+        """
+        return np.array([line["env_steps"] for line in self.history[:: len(self.seeds)]], np.int64)
 
     def final(self, name: str = "team_return") -> Float[np.ndarray, "S"]:
         """The last evaluation of every seed."""

@@ -156,7 +156,7 @@ def sweep(
       expert: labels visited states, where ``config.expert.labels`` asks for it.
       metrics: gets a line per team and evaluation; with several combinations these lines, as the
         histories, say ``learning_rate`` and ``expert_weight_start``.
-      progress: shows what memory is needed and a progress bar on stderr.
+      progress: shows what memory is needed and how far it is, on stderr or in a notebook's cell.
       max_memory_mb: MiB per device to keep within; by default what the device or the system has
         left, less a tenth.
       devices: how many, or which, share the work, as of `train`.

@@ -62,7 +62,7 @@ def train(
       seeds: how many (0, 1, ...), or which.
       expert: labels visited states, where ``config.expert.labels`` asks for it.
       metrics: gets a line per seed and evaluation.
-      progress: shows what memory is needed and a progress bar on stderr.
+      progress: shows what memory is needed and how far it is, on stderr or in a notebook's cell.
       max_memory_mb: MiB per device to keep within; by default what the device or the system has
         left, less a tenth.
       devices: how many, or which, share the work (`devices.mesh` says how); by default one, and
