@@ -11,6 +11,7 @@ Source of the method: LEED, Duan et al., arXiv 2509.14680.
 """
 
 from leed_jax.answers import InvalidAnswerError
+from leed_jax.checking import check
 from leed_jax.checkpoint import load_result, save_result
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.demonstrations import Demonstrations
@@ -95,6 +96,7 @@ __all__ = [
     "Vocabulary",
     "as_array_env",
     "as_multi_agent_env",
+    "check",
     "demonstrate",
     "demonstrations_from_arrays",
     "demonstrations_from_policy",

@@ -83,7 +83,7 @@ def wrap(
 
     if not check:
         return made(declared)
-    return made(_checked_episode(made(declared), declared, exact=horizon is not None))
+    return made(played_horizon(made(declared), declared, exact=horizon is not None))
 
 
 def _name(env: Any, name: str | None) -> str:
@@ -159,7 +159,7 @@ def _check_declarations(env: Any, label: str, action_mask: Any) -> None:
             )
     if jnp.shape(dones["__all__"]) != () or dones["__all__"].dtype != bool:
         raise ValueError(f"{label}: dones['__all__'] must be one bool, got {dones['__all__']}")
-    _require_same_state(label, state, next_state)
+    require_same_state(label, state, next_state, "step_env")
 
 
 def _shapes(label: str, words: str, count: int) -> Callable[..., Any]:
@@ -181,10 +181,10 @@ def _require_all(label: str, what: str, found: Any, wanted: list[str]) -> None:
         raise ValueError(f"{label}: {what} must have {wanted}, lack {missing}")
 
 
-def _require_same_state(label: str, before: Any, after: Any) -> None:
+def require_same_state(label: str, before: Any, after: Any, step: str) -> None:
     """A state whose form changes cannot be carried through a scan."""
     if jax.tree.structure(before) != jax.tree.structure(after):
-        raise ValueError(f"{label}: the state after step_env has other parts than after reset")
+        raise ValueError(f"{label}: the state after {step} has other parts than after reset")
     for (path, old), (_, new) in zip(
         jax.tree_util.tree_leaves_with_path(before),
         jax.tree_util.tree_leaves_with_path(after),
@@ -193,12 +193,24 @@ def _require_same_state(label: str, before: Any, after: Any) -> None:
         if (old.shape, old.dtype) != (new.shape, new.dtype):
             raise ValueError(
                 f"{label}: the state's {jax.tree_util.keystr(path)} is {old.dtype}"
-                f"{list(old.shape)} after reset, {new.dtype}{list(new.shape)} after step_env"
+                f"{list(old.shape)} after reset, {new.dtype}{list(new.shape)} after {step}"
             )
 
 
-def _checked_episode(env: ArrayEnv, horizon: int, *, exact: bool) -> int:
-    """The horizon by the environment's own clock, from an episode of random actions."""
+def played_horizon(
+    env: ArrayEnv, horizon: int, *, exact: bool, ending: str = "dones['__all__']"
+) -> int:
+    """The horizon by the environment's own clock, from an episode of random actions.
+
+    Args:
+      env: what is played.
+      horizon: declared.
+      exact: no step more is allowed; else `LATE` more.
+      ending: what says that an episode is over, for messages.
+
+    Raises:
+      ValueError: numbers that are not finite, no legal action, or no end in time.
+    """
     policy = episodes.random_policy(continuous=env.spec.continuous)
     # One step more than is allowed: an episode of all of them did not end in time.
     longer = env._replace(spec=env.spec._replace(horizon=horizon + LATE + 1))
@@ -226,7 +238,7 @@ def _checked_episode(env: ArrayEnv, horizon: int, *, exact: bool) -> int:
     if length > horizon + LATE or (late and exact):
         came = f"came after {length}" if length <= horizon + LATE else "did not come"
         raise ValueError(
-            f"{label}: horizon is {horizon} steps, but dones['__all__'] {came} within "
+            f"{label}: horizon is {horizon} steps, but {ending} {came} within "
             f"{horizon + LATE}: pass the steps after which the environment's own clock says done"
         )
     return max(horizon, length)
