@@ -1,6 +1,4 @@
-"""Whether an environment or a scenario of one's own does what it declares: shapes first, then an
-episode of random actions.
-"""
+"""Whether an environment or a scenario of one's own does what it declares."""
 
 from typing import Any
 
