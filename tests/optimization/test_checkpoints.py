@@ -40,6 +40,14 @@ POISONED = CONFIG.replace(anneal_learning_rate=False)
 _compiled: dict[Any, Any] = {}
 
 
+@pytest.fixture(autouse=True)
+def signals_are_heard() -> Iterator[None]:
+    """A process that a script starts in the background ignores SIGINT, and so would training."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextlib.contextmanager
 def compiled_once(method: str) -> Iterator[None]:
     """The same programs are compiled once for all tests of this file."""
