@@ -29,7 +29,7 @@ from experiments import speed_cells, speed_figures, speed_limits, speed_parts
 from experiments.speed_cells import Cell, Rounds
 from experiments.speed_limits import Limits
 from experiments.speed_parts import Part
-from leed_jax import files, summary
+from leed_jax import displays, files, summary
 from leed_jax.config import TrainConfig
 from leed_jax.optimization import memory
 
@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = tyro.cli(BenchmarkConfig, args=arguments, prog="python -m experiments.benchmark")
     # A program kept from an earlier run would be no measurement of compiling.
     jax.config.update("jax_enable_compilation_cache", False)
-    console = speed_figures.console()
+    console = displays.tables()
     try:
         result = measure(config, console=console)
     except ValueError as error:

@@ -16,9 +16,10 @@ from typing import Any
 import jax
 import tyro
 
-from experiments import benchmark, speed_figures
+from experiments import benchmark
 from experiments.benchmark import BenchmarkConfig
 from experiments.speed_cells import JAXMARL
+from leed_jax import displays
 from leed_jax.config import TrainConfig
 
 SPREAD = "mpe/simple_spread"
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints and writes."""
     config = tyro.cli(GpuConfig, args=arguments, prog="python -m experiments.gpu_speed")
     jax.config.update("jax_enable_compilation_cache", False)  # compiling is measured, too
-    console = speed_figures.console()
+    console = displays.tables()
     console.print(
         f"{jax.devices()[0]}: at most about {config.minutes:.1f} minutes", highlight=False
     )

@@ -11,13 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import rich.console
-
 from experiments import figures, marl_eval, suite_report
 from experiments import results as folders
 from experiments.grids import markdown
 from experiments.results import Results
-from leed_jax import files
+from leed_jax import displays, files
 from leed_jax.result_tables import cost, number, outcome, table, threshold
 
 
@@ -130,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--suites", type=Path, default=suite_report.PUBLISHED)
     parser.add_argument("--page", type=Path, default=suite_report.PAGE)
     options = parser.parse_args(arguments)
-    console = rich.console.Console()
+    console = displays.tables()
     try:
         if options.folder is None:
             for path in suite_report.write(options.suites, options.page):

@@ -15,7 +15,7 @@ import sys
 import rich.console
 
 from experiments import report, results, suite_runner
-from leed_jax import cli, files, run_folder
+from leed_jax import cli, displays, files, run_folder
 from leed_jax.optimization import devices
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     """Runs, reports and prints the tables; returns the exit status."""
     if suite_runner.asked(sys.argv[1:]):
         return suite_runner.main(sys.argv[1:])
-    console = rich.console.Console()
+    console = displays.tables()
     try:
         folder = cli.carry_out()
         if not devices.first_process():

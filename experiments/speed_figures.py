@@ -4,7 +4,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import rich.console
 import rich.table
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,16 +24,7 @@ MAX_SPREAD = 10.0
 PANEL_WIDTH, BAR_HEIGHT = 4.6, 0.3
 """Inches."""
 
-CONSOLE_WIDTH = 150
-"""Columns, where the output goes to a file."""
-
 Row = dict[str, Any]
-
-
-def console() -> rich.console.Console:
-    """The screen, or a file that is wide enough for the tables."""
-    shown = rich.console.Console()
-    return shown if shown.is_terminal else rich.console.Console(width=CONSOLE_WIDTH)
 
 
 def cells(rows: list[Row]) -> dict[str, list[Row]]:

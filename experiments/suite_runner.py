@@ -27,7 +27,7 @@ import tyro
 
 from experiments import suite_cells, suite_costs, suites
 from experiments.suite_cells import Cell, State
-from leed_jax import files
+from leed_jax import displays, files
 
 PROGRAM = "python -m experiments.run"
 TAIL = 2000
@@ -195,7 +195,7 @@ def _process(cell: Cell, config: SuiteConfig) -> str | None:
 def main(arguments: Sequence[str]) -> int:
     """Lists or runs a suite; returns the exit status, 1 where a cell failed."""
     config = parse(arguments)
-    console = rich.console.Console()
+    console = displays.tables()
     try:
         console.print(table(plan(config), config.suite))
     except ValueError as error:

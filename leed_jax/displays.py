@@ -17,6 +17,14 @@ LINES = 10
 """Of a training in a file: one after every such share of its steps."""
 NOTEBOOK_WIDTH = 100
 """Characters of a line in a notebook."""
+FILE_WIDTH = 150
+"""Columns where tables go to a file."""
+
+
+def tables(*, stderr: bool = False) -> rich.console.Console:
+    """The screen, or a file, taken to be wide enough for the tables."""
+    shown = rich.console.Console(stderr=stderr)
+    return shown if shown.is_terminal else rich.console.Console(stderr=stderr, width=FILE_WIDTH)
 
 
 def in_notebook() -> bool:

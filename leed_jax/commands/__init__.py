@@ -92,9 +92,7 @@ def _run(arguments: list[str]) -> int:
 
     Stdout gets the folder alone, for scripts; stderr the tables, and what makes figures of them.
     """
-    import rich.console
-
-    from leed_jax import cli, result_tables
+    from leed_jax import cli, displays, result_tables
     from leed_jax.optimization import devices
 
     try:
@@ -103,7 +101,7 @@ def _run(arguments: list[str]) -> int:
         return _failed(ended.kind, str(ended), ended.status)
     if not devices.first_process():
         return 0
-    console = rich.console.Console(stderr=True)
+    console = displays.tables(stderr=True)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     console.print(result_tables.table(summary))
     console.print(FIGURES.format(folder), markup=False, highlight=False, soft_wrap=True)
