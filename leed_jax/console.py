@@ -14,8 +14,6 @@ MAX_ROWS = 8
 """Of more seeds the table shows mean, lowest and highest."""
 MAX_COLUMNS = 8
 """Of the table, besides the first two."""
-FILE_WIDTH = 160
-"""Characters of a line of the table in a file."""
 
 
 class TrainingProgress:
@@ -96,7 +94,7 @@ class TrainingProgress:
         return task.percentage, told.rstrip()
 
     def _end(self) -> str:
-        return "" if self._table is None else displays.plain(self._table, FILE_WIDTH)
+        return "" if self._table is None else displays.plain(self._table, displays.FILE_WIDTH)
 
     def __enter__(self) -> "TrainingProgress":
         """Itself, with the bar shown."""

@@ -17,7 +17,7 @@ LINES = 10
 """Of a training in a file: one after every such share of its steps."""
 NOTEBOOK_WIDTH = 100
 """Characters of a line in a notebook."""
-FILE_WIDTH = 150
+FILE_WIDTH = 160
 """Columns where tables go to a file."""
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from leed_jax import execution, instructions, versions
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.execution import Executed
-from leed_jax.generation import clients, generate, transcripts
+from leed_jax.generation import clients, feedback, generate, transcripts
 from leed_jax.generation.config import GenerationConfig
 from leed_jax.generation.prompts import Goal, PlanKind
 from leed_jax.instructions import Plan
@@ -134,9 +134,7 @@ def worst(scenario: Scenario, candidates: int = CANDIDATES) -> Plan:
     executed = execution.execute(
         scenario, drawn, keys[np.tile(np.arange(starts), candidates)], which, scored=True
     )
-    ran = executed.episodes
-    judged = None if scenario.judge is None else scenario.judge(ran).score
-    score = np.asarray(ran.returns).sum(-1) if judged is None else np.asarray(judged)
+    score = np.asarray(feedback.judge(scenario, executed.episodes).score)
     means = score.reshape(candidates, starts).mean(1)
     return drawn[int(np.argmin(means))]
 
