@@ -21,6 +21,8 @@ import numpy as np
 
 from leed_jax import cli, files, loggers, settings
 from leed_jax.cli import RunConfig
+from leed_jax.config import ExpertConfig, ValueBasedConfig
+from leed_jax.optimization.methods import METHODS
 
 MAX_BYTES = 60_000
 """Of the published metrics of a cell."""
@@ -208,7 +210,14 @@ def state(cell: Cell, published: Path) -> State:
 
 
 def _relevant(found: RunConfig) -> RunConfig:
-    return dataclasses.replace(found, **{name: getattr(RunConfig(), name) for name in IRRELEVANT})
+    """With the defaults for all that does not change a cell's numbers."""
+    kept, method = found.train, METHODS[found.methods[0]]
+    if not method.uses_expert and method.before is None:
+        kept = kept.replace(expert=ExpertConfig())
+    if method.mixer is None:
+        kept = kept.replace(value_based=ValueBasedConfig())
+    usual = {name: getattr(RunConfig(), name) for name in IRRELEVANT}
+    return dataclasses.replace(found, train=kept, **usual)
 
 
 def load(folder: Path) -> Summary:

@@ -38,7 +38,7 @@ TAIL = 2000
 class SuiteConfig:
     """Which cells are run, and where."""
 
-    suite: Literal["paper", "smoke", "ablations", "scalability"]
+    suite: Literal["paper", "smoke", "ablations", "scalability", "search"]
     """The suite."""
     dry_run: bool = False
     """Only list the cells, what is finished, and what the rest will take."""

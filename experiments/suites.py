@@ -68,15 +68,19 @@ def _road(agents: int, steps: int, seeds: int, **more: Any) -> Task:
     return _task("road/berlin_adlershof", steps, seeds, num_agents=agents, **(ROAD | more))
 
 
+MPE = {"train.gamma": 0.9, "train.gae_lambda": 1.0}
+"""On simple_spread, all PPO methods: the discount of JaxMARL's published VDN and QMIX there, and no
+bootstrapping, since the critics' bias is what hurts (see `search`)."""
+
 PAPER = (
-    _spread(3, 1_000_000, 10),
-    _spread(6, 1_000_000, 5),
+    _spread(3, 1_000_000, 5, **MPE),
+    _spread(6, 1_000_000, 5, **MPE),
     _overcooked("cramped_room", 819_200, 5),
-    _overcooked("counter_circuit", 819_200, 5),
+    _overcooked("counter_circuit", 409_600, 5),
     _road(16, 204_800, 10, **{"train.eval_every_steps": 8192}),
     _road(64, 204_800, 5, **{"train.eval_every_steps": 8192}),
     _smax("3m", 393_216),
-    _smax("2s3z", 196_608),
+    _smax("2s3z", 98_304),
 )
 
 
@@ -107,7 +111,8 @@ def smoke() -> list[Cell]:
     return [_cell("smoke", task, method) for task, method in pairs]
 
 
-ABLATION_TASKS = (_spread(3, 409_600, 5), _overcooked("cramped_room", 409_600, 3))
+ABLATION_TASKS = (_spread(3, 409_600, 5, **MPE), _overcooked("cramped_room", 204_800, 3))
+STORED = {"train.expert.labels": "demonstrations"}
 ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "methods": {
         "LEED, default": {},
@@ -116,19 +121,21 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "kickstarting": {"methods": ["kickstarting"]},
         "DAPG": {"methods": ["dapg"]},
     },
+    "labels": {
+        "demonstrations": STORED,
+        "visited": {"train.expert.labels": "visited"},
+    },
     "weight of the expert": {
         "0": {"train.expert.weight": 0.0},
         "1, linear": {"train.expert.weight": 1.0},
-        "10, linear": {"train.expert.weight": 10.0},
-        "3, constant": {"train.expert.schedule": "constant"},
-        "3, cosine": {"train.expert.schedule": "cosine"},
-        "3, linear over half the run": {"train.expert.decay_fraction": 0.5},
-        "3, linear over a tenth": {"train.expert.decay_fraction": 0.1},
-        "3, return gap": {"train.expert.schedule": "return_gap"},
-        "3, DTW": {"train.expert.schedule": "dtw"},
-    },
-    "number of demonstrations": {
-        f"{count:,}": {"num_demonstrations": count} for count in (1, 4, 16, 64, 256, 1024)
+        "3, linear": {"train.expert.weight": 3.0},
+        "30, linear": {"train.expert.weight": 30.0},
+        "10, constant": {"train.expert.schedule": "constant"},
+        "10, cosine": {"train.expert.schedule": "cosine"},
+        "10, linear over half the run": {"train.expert.decay_fraction": 0.5},
+        "10, linear over a tenth": {"train.expert.decay_fraction": 0.1},
+        "10, return gap": {"train.expert.schedule": "return_gap"},
+        "10, DTW": {"train.expert.schedule": "dtw"},
     },
     "quality of demonstrations": {
         "first answer": {"quality": "first"},
@@ -149,13 +156,12 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
         "adversarial, DTW": {"quality": "adversarial", "train.expert.schedule": "dtw"},
     },
+    "number of demonstrations, without visited labels": {
+        f"{count:,}": {"num_demonstrations": count, **STORED} for count in (1, 4, 16, 64, 256, 1024)
+    },
     "plans": {
         "relational, for the return": {"goal": "return"},
         "concrete, for the return": {"goal": "return", "plans": "concrete"},
-    },
-    "labels": {
-        "visited": {"train.expert.labels": "visited"},
-        "both": {"train.expert.labels": "both"},
     },
     "weighting": {
         "return": {"train.expert.weighting": "return"},
@@ -179,7 +185,8 @@ def ablations() -> list[Cell]:
     for group, variants in ABLATIONS.items():
         for variant, task in itertools.product(variants, ABLATION_TASKS):
             usual = task.settings.get("num_demonstrations", 256)
-            same = variants[variant] == {"num_demonstrations": usual}
+            # That is the row of the labels.
+            same = variants[variant] == {"num_demonstrations": usual, **STORED}
             if same or {group, variant} & set(LACKING.get(task.name, ())):
                 continue
             changed = Task(task.name, {**task.settings, **variants[variant]})
@@ -190,12 +197,45 @@ def ablations() -> list[Cell]:
 
 def scalability() -> list[Cell]:
     """More and more agents, on particles and on roads."""
-    spread = [_spread(agents, 409_600, 5, evaluations=25) for agents in (3, 4, 5, 6, 8)]
-    spread += [_spread(agents, 409_600, 3, evaluations=25) for agents in (16, 32)]
+    spread = [_spread(n, 409_600, 5, evaluations=25, **MPE) for n in (3, 4, 5, 6, 8)]
+    spread += [_spread(n, 204_800, 3, evaluations=10, **MPE) for n in (16, 32)]
     road = [_road(agents, 98_304, 5, evaluations=12) for agents in (16, 32, 64)]
     road += [_road(128, 49_152, 3, evaluations=6), _road(512, 16_384, 3, evaluations=2)]
     methods = ("leed", "ippo", "ippo_shared")
     return [_cell("scalability", task, method) for task in spread + road for method in methods]
+
+
+SEARCH_TASKS = (
+    _spread(3, 204_800, 3, evaluations=8, **MPE),
+    _overcooked("cramped_room", 204_800, 3),
+)
+SEARCH: Mapping[str, Mapping[str, Any]] = {
+    "weight 3": {"train.expert.weight": 3.0},
+    "weight 10": {"train.expert.weight": 10.0},
+    "weight 30": {"train.expert.weight": 30.0},
+    "weight 10, both labels": {"train.expert.weight": 10.0, "train.expert.labels": "both"},
+    "weight 10, cosine": {"train.expert.weight": 10.0, "train.expert.schedule": "cosine"},
+    "weight 10 to 0.3": {"train.expert.weight": 10.0, "train.expert.final_weight": 0.3},
+    "weight 10, smoothing 0.05": {"train.expert.weight": 10.0, "train.expert.smoothing": 0.05},
+}
+"""Candidates for LEED's default; on the demonstrations alone where nothing is said of labels."""
+
+
+def search() -> list[Cell]:
+    """The budgeted search for one default, on two tasks; it is then used unchanged on all others.
+
+    IPPO twice, with the usual discount and that of `MPE`, which all methods are given there.
+    """
+    cells = [
+        _cell("search", Task(task.name, {**task.settings, **STORED, **changes}), "leed", variant)
+        for variant, changes in SEARCH.items()
+        for task in SEARCH_TASKS
+    ]
+    spread = SEARCH_TASKS[0]
+    usual = Task(spread.name, {k: v for k, v in spread.settings.items() if k not in MPE})
+    cells.append(_cell("search", usual, "ippo", "ippo, discount 0.99"))
+    cells.append(_cell("search", spread, "ippo", "ippo, discount 0.9"))
+    return cells
 
 
 def _cell(suite: str, task: Task, method: str, variant: str | None = None, group: str = "") -> Cell:
@@ -217,7 +257,13 @@ def _value_based(family: str) -> dict[str, Any]:
     return {**settings, **changes}
 
 
-SUITES = {"paper": paper, "smoke": smoke, "ablations": ablations, "scalability": scalability}
+SUITES = {
+    "paper": paper,
+    "smoke": smoke,
+    "ablations": ablations,
+    "scalability": scalability,
+    "search": search,
+}
 """By name: the cells in the order in which they are run."""
 
 

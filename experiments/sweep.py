@@ -14,7 +14,7 @@ from pathlib import Path
 import tyro
 
 import leed_jax as leed
-from leed_jax import cli, compilation, execution, loggers, rendering
+from leed_jax import cli, compilation, loggers
 from leed_jax.config import TrainConfig
 
 METRICS = "metrics.jsonl"
@@ -88,7 +88,6 @@ def run(config: SweepConfig) -> tuple[leed.SweepResult, Path]:
             seeds=config.seeds,
             learning_rates=config.learning_rates,
             expert_weights=config.expert_weights,
-            expert=execution.make_expert(scenario, rendering.plan_of(demos)),
             metrics=metrics,
             progress=config.progress,
             max_memory_mb=config.max_memory_mb,

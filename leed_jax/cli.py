@@ -13,8 +13,8 @@ from leed_jax import (
     checkpoint,
     compilation,
     demonstrations,
+    execution,
     files,
-    instructions,
     loggers,
     logging_backends,
     plan_quality,
@@ -26,7 +26,6 @@ from leed_jax import (
 from leed_jax import summary as summaries
 from leed_jax.arguments import parse, scenario_options
 from leed_jax.demonstrations import Demonstrations
-from leed_jax.execution import make_expert
 from leed_jax.generation import GenerationError
 from leed_jax.instructions import Plan
 from leed_jax.optimization import devices, methods, training
@@ -127,16 +126,16 @@ def _carry_out(
     if devices.several_processes():
         devices.share((folder / "demonstrations.npz").read_bytes())
     initial = run_inputs.initial(config, folder)
-    plan = _single_plan(config, demos)
     summary = {**summaries.head(scenario, demos), "command": described["command"]}
     run_folder.drop_unfinished(folder)
     trained: dict[str, TrainResult] = {}
     for method in config.methods:
-        trained[method] = _train(config, scenario, folder, method, demos, plan, initial)
+        trained[method] = _train(config, scenario, folder, method, demos, initial)
         summary["methods"][method] = summaries.of_method(scenario, trained[method])
         run_folder.write_json(folder / "summary.json", summary)
     if config.render:
-        _render(scenario, folder, trained, plan)
+        single = execution.expert_behind(scenario, demos) is not None
+        _render(scenario, folder, trained, rendering.plan_of(demos) if single else None)
 
 
 # ------------------------------------------------------------------------------ its steps
@@ -169,19 +168,12 @@ def _demonstrations(
     return demos
 
 
-def _single_plan(config: RunConfig, demos: Demonstrations) -> Plan | None:
-    """The relational plan behind all demonstrations; None where there were several."""
-    single = set(demos.provenance.get("plans", {})) == {instructions.ANY_EPISODE}
-    return rendering.plan_of(demos) if single and config.plans == "relational" else None
-
-
 def _train(
     config: RunConfig,
     scenario: Scenario,
     folder: Path,
     method: str,
     demos: Demonstrations,
-    plan: Plan | None,
     initial: TrainResult | None,
 ) -> TrainResult:
     """Trains a method, or loads it where an earlier call finished it."""
@@ -195,7 +187,7 @@ def _train(
         others = logging_backends.make(config.loggers, folder, _shown(config))
         for each in others:
             stack.callback(each.close)
-        result = _trained(config, scenario, path, method, demos, plan, initial, metrics, others)
+        result = _trained(config, scenario, path, method, demos, initial, metrics, others)
     checkpoint.save_result(result, path)
     run_folder.discard_checkpoints(folder, method)
     return result
@@ -207,7 +199,6 @@ def _trained(
     place: Path,
     method: str,
     demos: Demonstrations,
-    plan: Plan | None,
     initial: TrainResult | None,
     metrics: loggers.MetricsWriter | None,
     others: Sequence[loggers.Logger] = (),
@@ -218,7 +209,7 @@ def _trained(
         config.train,
         method=method,
         seeds=config.seeds,
-        expert=None if plan is None else make_expert(scenario, plan),
+        expert=execution.expert_behind(scenario, demos),
         metrics=metrics,
         progress=config.progress,
         max_memory_mb=config.max_memory_mb,
@@ -244,11 +235,10 @@ def _follow(config: RunConfig, scenario: Scenario) -> Path:
         path.write_bytes(devices.share(None))
         demos = demonstrations.load(path)
         initial = run_inputs.initial(config, Path(folder))
-    plan = _single_plan(config, demos)
     for method in config.methods:
         place = devices.share(None)
         if place != FINISHED:
-            _trained(config, scenario, Path(place.decode()), method, demos, plan, initial, None)
+            _trained(config, scenario, Path(place.decode()), method, demos, initial, None)
     return config.results
 
 

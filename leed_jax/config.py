@@ -56,7 +56,7 @@ class NetworkConfig:
 class ExpertConfig:
     """The expert log-likelihood loss: how much, for how long, on which states."""
 
-    weight: float = 3.0
+    weight: float = 10.0
     """λ at the start; 0 removes the term, which leaves IPPO."""
     final_weight: float = 0.0
     """λ at the end of the schedule."""
@@ -71,8 +71,10 @@ class ExpertConfig:
     weighting: Literal["uniform", "return", "advantage"] = "uniform"
     """Weight of a demonstration: all alike, by its episode's return for that agent, or step by step
     by how much more the agent gets from there on than in the other episodes."""
-    labels: Literal["demonstrations", "visited", "both"] = "demonstrations"
-    """States the expert speaks about: its own episodes, those the learner visits, or both."""
+    labels: Literal["auto", "demonstrations", "visited", "both"] = "auto"
+    """States the expert speaks about: its own episodes, those the learner visits, or both. `auto`
+    is both where there is an expert that can label visited states (a single relational plan), and
+    its own episodes where there is none."""
     smoothing: float = 0.0
     """Share of the expert's probability that is spread over all legal actions: keeps the policies
     from becoming deterministic, so that they can still find better actions. Not for continuous

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from leed_jax import demonstration_arrays, demonstration_files, digests
 from leed_jax.demonstration_arrays import DemonstrationArrays
-from leed_jax.types import AnyArray, EnvSpec
+from leed_jax.types import AnyArray, EnvSpec, Expert
 from leed_jax.weighting import Weighting, episode_weights, step_weights
 
 
@@ -42,6 +42,9 @@ class Demonstrations:
     """Mean success metrics over the episodes."""
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """JSON: scenario and its options, model, request hash, plans, usage, package versions."""
+    expert: Expert | None = dataclasses.field(default=None, compare=False, repr=False)
+    """The plan behind all episodes as a policy, where there is a single relational one; files do
+    not hold it."""
 
     def __post_init__(self) -> None:
         demonstration_arrays.check(self.arrays, self.spec)

@@ -6,6 +6,7 @@ run them all too). A program counter per agent says which instruction is in forc
 lists of rules (`Controls.applies`), it is found anew in every step.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -212,7 +213,25 @@ def _runner(env: ArrayEnv, vocabulary: Vocabulary, controls: Controls) -> Any:
 def make_expert(scenario: Scenario, plan: Plan) -> Expert:
     """A relational plan as an `Expert`, for labelling the states that a learner visits."""
     encoded = instructions.encode([plan], scenario.vocabulary)
-    return expert(scenario, jnp.asarray(encoded.rows[0]), jnp.asarray(encoded.valid[0]))
+    found = expert(scenario, jnp.asarray(encoded.rows[0]), jnp.asarray(encoded.valid[0]))
+    return found._replace(states=jax.eval_shape(scenario.env.reset, jax.random.key(0))[0])
+
+
+def expert_behind(scenario: Scenario, demos: Demonstrations) -> Expert | None:
+    """The plan that all episodes come from as an `Expert`.
+
+    Args:
+      scenario: where the demonstrations were made.
+      demos: from `demonstrate`, `generate_demonstrations` or a file.
+
+    Returns:
+      None where there were several plans, or those of given starts, which say nothing of others.
+    """
+    about = demos.provenance
+    plans = about.get("plans", {})
+    if about.get("plan_kind") != "relational" or set(plans) != {instructions.ANY_EPISODE}:
+        return None
+    return make_expert(scenario, instructions.from_mapping(plans)[instructions.ANY_EPISODE])
 
 
 def from_executed(
@@ -234,7 +253,7 @@ def from_executed(
     ran, step = executed.episodes, executed.episodes.record
     inside = np.asarray(ran.valid)[:, :, None]
     observation = np.asarray(step.time_step.observation, np.float32)
-    return Demonstrations(
+    made = Demonstrations(
         DemonstrationArrays(
             # An environment may go on to anything after its end, NaN included.
             observation=np.where(inside[..., None], observation, np.float32(0)),
@@ -248,6 +267,7 @@ def from_executed(
         {name: float(np.mean(values)) for name, values in ran.measures.items()},
         provenance,
     )
+    return dataclasses.replace(made, expert=expert_behind(scenario, made))
 
 
 def demonstrate(

@@ -180,6 +180,8 @@ class Expert(NamedTuple):
 
     init: Callable[[State], Memory]
     label: Callable[[State, Memory], tuple[Action, Memory]]
+    states: Any = None
+    """Shapes and dtypes of the states it reads, as from `jax.eval_shape`; None: not said."""
 
 
 class Policy(NamedTuple):

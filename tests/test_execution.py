@@ -1,7 +1,9 @@
 """Plans are carried out to the letter: the program counter, step by step, on a countable world."""
 
+import dataclasses
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import line_world
@@ -106,6 +108,18 @@ def test_an_expert_labels_visited_states_as_the_plan_acts():
         state = jax.tree.map(lambda values, index=index: jnp.asarray(values[index]), steps.state)
         action, memory = guide.label(state, memory)
         np.testing.assert_array_equal(action, steps.action[index])
+
+
+def test_demonstrations_know_the_plan_behind_them_if_there_is_a_single_one():
+    demos = execution.demonstrate(SCENARIO, plan(go(2)), num_episodes=2)
+    assert demos.expert is not None and demos.filter(best=0.5).expert is demos.expert
+    state = SCENARIO.env.reset(KEYS[0])[0]
+    chex.assert_trees_all_equal_shapes_and_dtypes(demos.expert.states, state)
+    action, _ = demos.expert.label(state, demos.expert.init(state))
+    np.testing.assert_array_equal(action, demos.arrays.action[0, 0])
+    for change in ({"plan_kind": "concrete"}, {"plans": {}}):
+        other = dataclasses.replace(demos, provenance={**demos.provenance, **change})
+        assert execution.expert_behind(SCENARIO, other) is None
 
 
 def test_another_plan_of_the_same_scenario_does_not_compile_again():

@@ -1,5 +1,7 @@
 """What has to hold before anything is trained: of method, settings, environment, demonstrations."""
 
+import jax
+
 from leed_jax import demonstrations
 from leed_jax.config import TrainConfig
 from leed_jax.demonstrations import Demonstrations
@@ -68,13 +70,32 @@ def check_values(method: methods.Method, config: TrainConfig, spec: EnvSpec) -> 
         )
 
 
+def guide(env: ArrayEnv, demos: Demonstrations | None, expert: Expert | None) -> Expert | None:
+    """The expert that was given, else the plan behind the demonstrations, if it reads such states.
+
+    A wrapped environment may have other states than the one that the plan was executed in.
+    """
+    if expert is not None or demos is None or demos.expert is None:
+        return expert
+    states = jax.eval_shape(env.reset, jax.random.key(0))[0]
+    wanted = demos.expert.states
+    same = jax.tree.structure(states) == jax.tree.structure(wanted)
+    if same and all(map(_alike, jax.tree.leaves(states), jax.tree.leaves(wanted))):
+        return demos.expert
+    return None
+
+
+def _alike(a: jax.ShapeDtypeStruct, b: jax.ShapeDtypeStruct) -> bool:
+    return (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
 def labelling(method: methods.Method, config: TrainConfig, expert: Expert | None) -> Expert | None:
     """The expert, where visited states are to be labelled.
 
     Raises:
       ValueError: they are, and there is none.
     """
-    if not method.uses_expert or config.expert.labels == "demonstrations":
+    if not method.uses_expert or config.expert.labels in ("auto", "demonstrations"):
         return None
     if expert is None:
         raise ValueError(

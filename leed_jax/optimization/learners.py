@@ -12,7 +12,7 @@ class Learner(NamedTuple):
 
     env: ArrayEnv
     config: TrainConfig
-    """With the labels that the method insists on, `methods.settings`."""
+    """With the labels that are meant, `methods.settings`."""
     method: methods.Method
     actor: networks.Network
     critic: networks.Network | None
@@ -39,7 +39,7 @@ def make(
     Raises:
       ValueError: as `trainer.make_trainer`, of what environment and settings do not allow.
     """
-    config = methods.settings(method, config)
+    config = methods.settings(method, config, labelled=expert is not None)
     checks.check_spec(method, config, env.spec)
     sets = checks.parameter_sets(method, config, env.spec)
     actor = networks.make_actor(config.network, env.spec, sets=sets)

@@ -146,7 +146,7 @@ def expert_loss(
     if config.expert.labels != "visited":
         found = log_prob(predictions.expert_policy, expert.action)
         parts.append(-masked_mean(found, expert.weight))
-    if config.expert.labels != "demonstrations":
+    if config.expert.labels in ("visited", "both"):
         found = log_prob(predictions.policy, batch.label)
         parts.append(-masked_mean(found, batch.label_weight))
     return jnp.stack(parts).mean()

@@ -104,8 +104,10 @@ def resolve(method: str | Method, config: TrainConfig) -> Method:
     if config.expert.weight == 0 and never:
         method = method._replace(terms=tuple(t for t in method.terms if t is not losses.EXPERT))
     labels = settings(method, config).expert.labels
-    if not method.uses_rollout and labels != "demonstrations":
-        raise ValueError(f"{method.name} visits no states: expert.labels must be 'demonstrations'")
+    if not method.uses_rollout and labels not in ("auto", "demonstrations"):
+        raise ValueError(
+            f"{method.name} visits no states: expert.labels must be 'demonstrations' or 'auto'"
+        )
     if method.central_critic and config.network.common_trunk:
         raise ValueError(
             f"network.common_trunk must be false: the critic of {method.name} sees more than its "
@@ -116,8 +118,16 @@ def resolve(method: str | Method, config: TrainConfig) -> Method:
     return method
 
 
-def settings(method: Method, config: TrainConfig) -> TrainConfig:
-    """``config`` with the labels that the method insists on."""
-    if method.labels is None:
-        return config
-    return config.replace(expert=dataclasses.replace(config.expert, labels=method.labels))
+def settings(method: Method, config: TrainConfig, *, labelled: bool = False) -> TrainConfig:
+    """``config`` with the labels that the method insists on, and "auto" decided.
+
+    Args:
+      method: what is trained.
+      config: settings.
+      labelled: whether there is an expert for the states that the learner visits.
+    """
+    labels = method.labels or config.expert.labels
+    if labels == "auto":
+        visits = method.uses_rollout and method.uses_expert
+        labels = "both" if labelled and visits else "demonstrations"
+    return config.replace(expert=dataclasses.replace(config.expert, labels=labels))

@@ -153,7 +153,7 @@ def sweep(
       seeds: of every combination: how many (0, 1, ...), or which.
       learning_rates: of Adam at the start; None: ``config.learning_rate`` alone.
       expert_weights: λ at the start; None: ``config.expert.weight`` alone.
-      expert: labels visited states, where ``config.expert.labels`` asks for it.
+      expert: as of `training.train`.
       metrics: gets a line per team and evaluation; with several combinations these lines, as the
         histories, say ``learning_rate`` and ``expert_weight_start``.
       progress: shows what memory is needed and how far it is, on stderr or in a notebook's cell.

@@ -62,8 +62,8 @@ def make_train(
       config: settings.
       method: a key of `methods.METHODS`, or a `methods.Method` of one's own.
       demos: demonstrations; needed by methods with an expert term over demonstrations.
-      expert: labels visited states (`execution.make_expert`), where ``config.expert.labels``
-        asks for it.
+      expert: labels visited states, where ``config.expert.labels`` asks for it; by default the
+        plan behind ``demos``, where they know it and ``scenario`` has the states it reads.
 
     Returns:
       ``run(key, data) -> (final state, metrics of all updates)`` and the ``data`` to pass to it.
@@ -74,7 +74,7 @@ def make_train(
     env = scenario if isinstance(scenario, ArrayEnv) else scenario.env
     resolved = methods.resolve(method, config)
     checks.check_demonstrations(resolved, config, demos, env)
-    trainer = make_trainer(env, config, resolved, expert)
+    trainer = make_trainer(env, config, resolved, checks.guide(env, demos, expert))
 
     def run(key: Key[Array, ""], data: Data) -> tuple[TrainState, dict[str, Array]]:
         def step(state: TrainState, _: None) -> tuple[TrainState, dict[str, Array]]:

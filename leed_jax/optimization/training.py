@@ -60,7 +60,8 @@ def train(
       config: settings; the defaults learn MPE on a laptop.
       method: a key of `methods.METHODS`, or a `methods.Method` of one's own.
       seeds: how many (0, 1, ...), or which.
-      expert: labels visited states, where ``config.expert.labels`` asks for it.
+      expert: labels visited states, where ``config.expert.labels`` asks for it; by default the
+        plan behind ``demos``, where they know it and ``scenario`` has the states it reads.
       metrics: gets a line per seed and evaluation.
       progress: shows what memory is needed and how far it is, on stderr or in a notebook's cell.
       max_memory_mb: MiB per device to keep within; by default what the device or the system has
@@ -190,6 +191,7 @@ def train_members(
         return stages.in_turn(stage, method, config, members)
     env = scenario if isinstance(scenario, ArrayEnv) else scenario.env
     checks.check_demonstrations(method, config, demos, env)
+    expert = checks.guide(env, demos, expert) if method.uses_expert else None
     run = trainer.make_trainer(env, config, method, expert)
     used = demos if method.uses_expert else None
     job = calling.Job(

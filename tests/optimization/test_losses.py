@@ -208,6 +208,6 @@ def test_kickstarting_is_leed_on_visited_states_and_without_its_weight_ippo():
     # cross-entropy of its policy and the learner's is that.
     found = losses.expert_loss(now, batch(), None, own)
     np.testing.assert_allclose(found, -np.log(0.2), rtol=1e-6)
-    assert methods.settings(methods.METHODS["leed"], config) is config
+    assert methods.settings(methods.METHODS["leed"], config) == config
     nothing = TrainConfig(expert=ExpertConfig(weight=0.0))
     assert methods.resolve("kickstarting", nothing).terms == methods.METHODS["ippo"].terms

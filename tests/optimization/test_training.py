@@ -1,5 +1,6 @@
 """The loop around the training step: what it records, what seeds share, and that it learns."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from tiny_training import CONFIG, STEPS_PER_UPDATE
 from leed_jax import execution, loggers, scenarios
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.generation import generate_demonstrations
-from leed_jax.optimization import loop, methods, results, trainer, training
+from leed_jax.optimization import (
+    checks,
+    learners,
+    loop,
+    methods,
+    results,
+    trainer,
+    training,
+)
 
 KEYS = {
     "method",
@@ -137,8 +146,34 @@ def test_networks_of_both_kinds_train_on_visited_states(kind: Any, labels: Any) 
 
 def test_labels_of_visited_states_need_an_expert() -> None:
     config = CONFIG.replace(expert=ExpertConfig(labels="visited"))
+    stored = dataclasses.replace(tiny_training.demos(), expert=None)
     with pytest.raises(ValueError, match="needs an expert"):
-        train(config)
+        training.train(tiny_training.scenario(), stored, config)
+
+
+def test_visited_states_are_labelled_where_the_plan_is_known_and_reads_such_states() -> None:
+    env, demos = tiny_training.scenario().env, tiny_training.demos()
+    assert demos.expert is not None
+    assert checks.guide(env, demos, None) is demos.expert
+    assert checks.guide(env, dataclasses.replace(demos, expert=None), None) is None
+
+    def reset(key: Any) -> Any:
+        state, step = env.reset(key)
+        return (state, step.observation), step
+
+    assert checks.guide(env._replace(reset=reset), demos, None) is None
+
+    def labels(method: str, expert: Any, config: TrainConfig = CONFIG) -> str:
+        made = learners.make(env, config, methods.METHODS[method], expert)
+        assert (made.expert is not None) == (made.config.expert.labels != "demonstrations")
+        return made.config.expert.labels
+
+    assert labels("leed", demos.expert) == "both"
+    assert labels("leed", None) == "demonstrations"
+    stored = CONFIG.replace(expert=ExpertConfig(labels="demonstrations"))
+    assert labels("leed", demos.expert, stored) == "demonstrations"
+    for method in ("bc", "dapg", "ippo"):
+        assert labels(method, demos.expert) == "demonstrations"
 
 
 @pytest.mark.parametrize("seeds", [0, ()])
