@@ -23,6 +23,8 @@ BEGIN = "<!-- Written by python -m experiments.report: changes below are lost. -
 END = "<!-- End of what is written by python -m experiments.report. -->"
 REFERENCE = "LEED, default"
 """The variant that every table of ablations begins with."""
+CHOSEN = "weight 10, both labels"
+"""Of the suite ``search``: the defaults now."""
 
 
 def write(published: Path = PUBLISHED, page: Path = PAGE) -> list[Path]:
@@ -35,7 +37,8 @@ def write(published: Path = PUBLISHED, page: Path = PAGE) -> list[Path]:
     before = page.read_text(encoding="utf-8")
     written = [page]
     parts = []
-    for suite, section in (("paper", _paper), ("ablations", _ablations), ("scalability", _growth)):
+    sections = {"paper": _paper, "search": _search, "ablations": _ablations, "scalability": _growth}
+    for suite, section in sections.items():
         found = suite_results.load(published, suite)
         if found:
             parts += list(section(found, published / suite, written))
@@ -84,6 +87,18 @@ def _paper(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator[
     yield f"![performance profile](figure:paper/{path.name})"
     yield "### Normalisation"
     yield markdown(suite_tables.bounds(found))
+
+
+def _search(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator[str]:
+    del folder, written
+    yield "## The suite `search`"
+    yield _command("search", found)
+    yield (
+        "The settings of LEED that became the package's defaults, above the other candidates: all "
+        "that was tried on these two tasks within this budget, before any other task was looked "
+        "at. The defaults are used unchanged on all tasks of the other suites."
+    )
+    yield markdown(suite_tables.ablation(found, "", CHOSEN))
 
 
 def _ablations(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """A grid of learning rates and expert weights λ, trained in one program.
 
-    python -m experiments.sweep --learning-rates 0.001 0.003 0.01 --expert-weights 0 1 3 --seeds 5
+    python -m experiments.sweep --learning-rates 0.001 0.003 0.01 --expert-weights 0 3 10 --seeds 5
 
 Prints a table with the interquartile mean over seeds of every combination, and writes
 ``results/<name>/sweep.json``, ``metrics.jsonl`` and the best combination's checkpoint.

@@ -22,6 +22,8 @@ def root(tmp_path_factory):
         group = "methods" if name == "LEED, default" else "labels"
         suite_folders.write(root, SMAX, "leed", "ablations", group, variant=name)
     suite_folders.write(root, SPREAD, "leed", "scalability")
+    for name in ("weight 3", suite_report.CHOSEN):
+        suite_folders.write(root, SPREAD, "leed", "search", variant=name)
     return root
 
 
@@ -105,6 +107,7 @@ def test_the_page_keeps_what_is_written_by_hand_and_comes_out_the_same(root, cap
     arguments = ["--suites", str(root), "--page", str(page)]
     report.main(arguments)
     text, pictures = page.read_text(), {p: p.read_bytes() for p in root.rglob("*.png")}
+    assert text.index(f"| {suite_report.CHOSEN} |") < text.index("| weight 3 |")
     assert text.startswith("# Benchmarks\n\nBy hand.\n\n" + suite_report.BEGIN)
     for part in ("IPPO -52.00", "The suite `ablations`", "(results/suites/paper/steps.png)"):
         assert part in text
