@@ -137,6 +137,14 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "10, return gap": {"train.expert.schedule": "return_gap"},
         "10, DTW": {"train.expert.schedule": "dtw"},
     },
+    "room to surpass the expert": {
+        "smoothing 0.05": {"train.expert.smoothing": 0.05},
+        "smoothing 0.05, half the run": {
+            "train.expert.smoothing": 0.05,
+            "train.expert.decay_fraction": 0.5,
+        },
+        "entropy bonus 0.03": {"train.entropy_coefficient": 0.03},
+    },
     "quality of demonstrations": {
         "first answer": {"quality": "first"},
         "10 % random instructions": {"quality": "corrupted:0.1"},
