@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments import results as folders
-from experiments import score_bounds, suite_cells, suite_rates, suites
+from experiments import score_bounds, suite_cells, suite_plans, suite_rates, suites
 from experiments.results import Curve, Results
 from experiments.suite_cells import Summary
 from experiments.suite_rates import Rate
@@ -46,6 +46,8 @@ class Outcome(NamedTuple):
     """`answer_seconds` is an assumption."""
     env_steps: int
     train_seconds: float
+    planned: float = float("nan")
+    """Score of the plan itself on the starts of the evaluations; NaN where not measured."""
     side_by_side: bool = False
     """Seconds are those of `suite_rates`, of a single seed, and not what the cell took."""
 
@@ -165,8 +167,14 @@ def load(published: Path, suite: str) -> list[Outcome]:
         return [known.index(part) if part in known else len(known) for known, part in parts]
 
     rates = suite_rates.load(published, suite)
-    cells = suite_cells.load_all(published, suite)
-    return sorted((outcome(cell, rates.get(cell.cell.task)) for cell in cells), key=rank)
+    plans = suite_plans.load(published, suite)
+    found = [
+        outcome(cell, rates.get(cell.cell.task))._replace(
+            planned=plans.get(cell.cell.task, float("nan"))
+        )
+        for cell in suite_cells.load_all(published, suite)
+    ]
+    return sorted(found, key=rank)
 
 
 def tasks(outcomes: list[Outcome]) -> list[str]:

@@ -119,14 +119,14 @@ def helped(outcomes: list[Outcome]) -> Grid:
             [
                 task,
                 _final(ours),
-                number(ours.demonstrated),
+                _plan(ours),
                 *(_beside(ours, each) for each in (bare, rival)),
             ]
         )
     header = [
         "task",
         "LEED",
-        "its demonstrations",
+        "its plan, from the same starts",
         "best without demonstrations",
         "best with the same demonstrations",
     ]
@@ -180,6 +180,19 @@ def _area(each: Outcome | None) -> str:
     if each is None or score_bounds.of_task(each.task).bounds is None:
         return MISSING
     return number(float(statistics.iqm(each.area)))
+
+
+def _plan(ours: Outcome) -> str:
+    """The plan's score beside LEED's; that of the demonstrations where it was not measured."""
+    if np.isnan(ours.planned):
+        return f"{number(ours.demonstrated)} (demonstrations)"
+    mine = ours.interval
+    verdict = "level"
+    if mine.low > ours.planned:
+        verdict = "LEED higher"
+    if mine.high < ours.planned:
+        verdict = "LEED lower"
+    return f"{number(ours.planned)}: {verdict}"
 
 
 def _beside(ours: Outcome, other: Outcome | None) -> str:

@@ -82,7 +82,11 @@ def test_areas_are_of_normalised_curves(found):
 
 def test_beside_methods_with_demonstrations(found):
     rows = {row[0]: row for row in tables.helped(found).rows}
-    assert rows[SMAX][2] == "0.850"
+    assert rows[SMAX][2] == "0.850 (demonstrations)"
+    for plan, verdict in ((0.85, "LEED higher"), (0.9, "level"), (0.95, "LEED lower")):
+        planned = [each._replace(planned=plan) for each in found]
+        shown = {row[0]: row[2] for row in tables.helped(planned).rows}
+        assert shown[SMAX] == f"{plan:.3f}: {verdict}"
     assert rows[SMAX][3].startswith("IPPO 0.500") and rows[SMAX][3].endswith("LEED higher")
     assert rows[SPREAD][4].startswith("BC -33.00") and rows[SPREAD][4].endswith("overlaps")
 
