@@ -227,6 +227,9 @@ SEARCH: Mapping[str, Mapping[str, Any]] = {
     "weight 10, smoothing 0.05": {"train.expert.weight": 10.0, "train.expert.smoothing": 0.05},
 }
 """Candidates for LEED's default; on the demonstrations alone where nothing is said of labels."""
+RATES = tuple(itertools.product((0.001, 0.003, 0.01), ("leed", "ippo", "mappo")))
+RATE_KITCHEN = _overcooked("cramped_room", 409_600, 3)
+"""PPO alone delivers nothing there in half as many steps."""
 
 
 def search() -> list[Cell]:
@@ -243,6 +246,10 @@ def search() -> list[Cell]:
     usual = Task(spread.name, {k: v for k, v in spread.settings.items() if k not in MPE})
     cells.append(_cell("search", usual, "ippo", "ippo, discount 0.99"))
     cells.append(_cell("search", spread, "ippo", "ippo, discount 0.9"))
+    # The second round: a learning rate for every method that has none published.
+    for (rate, method), task in itertools.product(RATES, (spread, RATE_KITCHEN)):
+        changed = Task(task.name, {**task.settings, "train.learning_rate": rate})
+        cells.append(_cell("search", changed, method, f"{method}, {rate:g}", "learning rate"))
     return cells
 
 
