@@ -99,6 +99,10 @@ def _search(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator
         "at. The defaults are used unchanged on all tasks of the other suites."
     )
     yield markdown(suite_tables.ablation(found, "", CHOSEN))
+    rates = [each for each in found if each.group == "learning rate"]
+    if rates:
+        yield "A second round: learning rates, for every method that has none published."
+        yield markdown(suite_tables.ablation(rates, "learning rate", CHOSEN))
 
 
 def _ablations(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator[str]:

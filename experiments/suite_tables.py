@@ -12,6 +12,7 @@ from leed_jax import comparisons, statistics
 from leed_jax.result_tables import MISSING, Grid, interval, number
 
 OURS = "leed"
+ROUNDING = 1e-5
 
 
 def finals(outcomes: list[Outcome]) -> Grid:
@@ -187,10 +188,12 @@ def _plan(ours: Outcome) -> str:
     if np.isnan(ours.planned):
         return f"{number(ours.demonstrated)} (demonstrations)"
     mine = ours.interval
+    # Sums of as many numbers in another order differ in the last digits.
+    margin = ROUNDING * abs(ours.planned)
     verdict = "level"
-    if mine.low > ours.planned:
+    if mine.low > ours.planned + margin:
         verdict = "LEED higher"
-    if mine.high < ours.planned:
+    if mine.high < ours.planned - margin:
         verdict = "LEED lower"
     return f"{number(ours.planned)}: {verdict}"
 
