@@ -57,8 +57,17 @@ def curves(outcomes: list[Outcome], x: str) -> Figure:
 
 
 def profile(outcomes: list[Outcome]) -> Figure:
-    """Share of runs above a normalised score, over the score; tasks that all variants have."""
+    """Share of runs above a normalised score, over the score, of the variants with all tasks.
+
+    Those that were run on some tasks only would leave nothing else to compare the others on.
+    """
     variants = list(dict.fromkeys(each.variant for each in outcomes))
+    names = numbers.tasks(outcomes)
+    variants = [
+        variant
+        for variant in variants
+        if all(numbers.find(outcomes, task, variant) is not None for task in names)
+    ]
     scores = numbers.common(outcomes, variants)
     figure, (axes,) = _panels(1)
     for variant, found in zip(variants, scores, strict=True):

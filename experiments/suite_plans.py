@@ -64,7 +64,7 @@ def measure(cell: Cell) -> dict[str, Any]:
         num_episodes=1,
         seed=config.demonstration_seed,
         plans=config.plans,
-        goal=config.goal,
+        goal=config.goal,  # pyright: ignore[reportArgumentType]
         config=config.generation,
     )
     plan = rendering.plan_of(demos)
