@@ -44,7 +44,7 @@ def test_a_grid_leaves_a_table_its_numbers_and_the_best_teams(
     assert all(leaf.shape[0] == 1 for leaf in jax.tree.leaves(best.params))
     printed = capsys.readouterr().out
     assert "leed on toy/line" in printed and f"{max(means):.2f}" in printed
-    assert f"best by team_return: {best.config.learning_rate:g}, λ = 3" in printed
+    assert f"best by team_return: {best.config.learning_rate:g}, λ = 10" in printed
 
 
 def test_a_folder_that_exists_and_a_wrong_number_are_refused(
