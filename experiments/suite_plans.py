@@ -10,7 +10,6 @@ of which `experiments.report` makes the column beside LEED's. Tasks that are the
 
 import argparse
 import datetime
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,17 @@ from typing import Any
 import rich.console
 
 import leed_jax as leed
-from experiments import score_bounds, suite_cells, suite_runner, suites
+from experiments import score_bounds, suite_cells, suite_files, suite_runner, suites
 from experiments.suite_cells import Cell
-from leed_jax import arguments, execution, files, instructions, rendering, summary
+from leed_jax import arguments, execution, instructions, summary
 from leed_jax.optimization import programs
 
-FILE = "plans.json"
+FILE, COMMAND = "plans.json", "experiments.suite_plans"
 
 
 def path(published: Path, suite: str) -> Path:
     """Where the plans' scores of a suite lie."""
-    return published / suite_cells.slug(suite) / FILE
+    return suite_files.path(published, suite, FILE)
 
 
 def load(published: Path, suite: str) -> dict[str, float]:
@@ -38,10 +37,8 @@ def load(published: Path, suite: str) -> dict[str, float]:
       ValueError: the file is not one of these; names it.
     """
     where = path(published, suite)
-    if not where.exists():
-        return {}
     try:
-        tasks = json.loads(where.read_text(encoding="utf-8"))["tasks"]
+        tasks = suite_files.tasks(where)
         return {task: float(found["score"]) for task, found in tasks.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where}: not a file of plans' scores: {error!r}") from error
@@ -57,17 +54,14 @@ def measure(cell: Cell) -> dict[str, Any]:
     scenario = leed.make(
         config.scenario, **arguments.scenario_options(config.num_agents, config.options)
     )
-    # The plan is in the provenance; a single episode is enough to get at it.
-    demos = leed.generate_demonstrations(
+    generated = leed.generate_plans(
         scenario,
         config.model,
-        num_episodes=1,
-        seed=config.demonstration_seed,
         plans=config.plans,
         goal=config.goal,  # pyright: ignore[reportArgumentType]
         config=config.generation,
     )
-    plan = rendering.plan_of(demos)
+    (plan,) = generated.plans.values()
     found = leed.evaluate_policy(
         scenario,
         execution.as_policy(execution.make_expert(scenario, plan)),
@@ -92,13 +86,12 @@ def measure(cell: Cell) -> dict[str, Any]:
 def run(suite: str, published: Path, only: str | None, console: rich.console.Console) -> Path:
     """Measures what is missing, and writes after every task; returns the file."""
     where = path(published, suite)
-    known = json.loads(where.read_text(encoding="utf-8"))["tasks"] if where.exists() else {}
+    known = suite_files.tasks(where)
     for cell in suites.cells(suite, only):
         if cell.method != "leed" or cell.task in known:
             continue
         known[cell.task] = measure(cell)
-        about = {"command": f"python -m experiments.suite_plans --suite {suite}", "tasks": known}
-        files.write(where, json.dumps(about, indent=1) + "\n")
+        suite_files.write(where, f"python -m {COMMAND} --suite {suite}", known)
         said = known[cell.task]
         console.print(f"{cell.task}: {said['metric']} {said['score']:.3f}", highlight=False)
     return where
@@ -107,7 +100,7 @@ def run(suite: str, published: Path, only: str | None, console: rich.console.Con
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.suite_plans", description=(__doc__ or "").partition("\n")[0]
+        prog=f"python -m {COMMAND}", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--suite", choices=("paper", "scalability", "smoke"), default="paper")
     parser.add_argument("--only", help="Only cells that have this in their folder's name.")

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import rich.console
 
-from experiments import speed_parts, suite_cells, suite_runner, suites
+from experiments import speed_parts, suite_cells, suite_files, suite_runner, suites
 from experiments.speed_timing import Program
 from experiments.suite_cells import Cell
-from leed_jax import arguments, execution, files, random_plans, scenarios, summary
+from leed_jax import arguments, execution, random_plans, scenarios, summary
 from leed_jax.config import TrainConfig
 
-FILE = "rates.json"
+FILE, COMMAND = "rates.json", "experiments.suite_rates"
 STAGES = {"bc_ppo": "ippo"}
 """Methods that clone first and then go on as another one: not measured, but made of the two."""
 CLONING = "bc"
@@ -47,7 +47,7 @@ class Rate(NamedTuple):
 
 def path(published: Path, suite: str) -> Path:
     """Where the rates of a suite lie."""
-    return published / suite_cells.slug(suite) / FILE
+    return suite_files.path(published, suite, FILE)
 
 
 def load(published: Path, suite: str) -> dict[str, dict[str, Rate]]:
@@ -57,10 +57,8 @@ def load(published: Path, suite: str) -> dict[str, dict[str, Rate]]:
       ValueError: the file is not one of these; names it.
     """
     where = path(published, suite)
-    if not where.exists():
-        return {}
     try:
-        tasks = json.loads(where.read_text(encoding="utf-8"))["tasks"]
+        tasks = suite_files.tasks(where)
         return {
             task: {
                 method: Rate(one["seconds_per_step"], one["compile_seconds"])
@@ -167,7 +165,7 @@ def by_task(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
 def run(suite: str, published: Path, only: str | None, console: rich.console.Console) -> Path:
     """Measures what is missing, and writes after every task; returns the file."""
     where = path(published, suite)
-    known = json.loads(where.read_text(encoding="utf-8"))["tasks"] if where.exists() else {}
+    known = suite_files.tasks(where)
     for task, cells in by_task(suites.cells(suite, only)).items():
         if task in known:
             continue
@@ -177,8 +175,7 @@ def run(suite: str, published: Path, only: str | None, console: rich.console.Con
             "date": datetime.date.today().isoformat(),
             "methods": measure(cells),
         }
-        about = {"command": f"python -m experiments.suite_rates --suite {suite}", "tasks": known}
-        files.write(where, json.dumps(about, indent=1) + "\n")
+        suite_files.write(where, f"python -m {COMMAND} --suite {suite}", known)
         console.print(f"{task}: {time.perf_counter() - began:.0f} s", highlight=False)
         for name, each in known[task]["methods"].items():
             of_first = each[f"times_{cells[0].method}"]
@@ -189,7 +186,7 @@ def run(suite: str, published: Path, only: str | None, console: rich.console.Con
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.suite_rates", description=(__doc__ or "").partition("\n")[0]
+        prog=f"python -m {COMMAND}", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--suite", choices=("paper", "scalability", "smoke"), default="paper")
     parser.add_argument("--only", help="Only cells that have this in their folder's name.")

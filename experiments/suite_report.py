@@ -94,9 +94,8 @@ def _search(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator
     yield "## The suite `search`"
     yield _command("search", found)
     yield (
-        "The settings of LEED that became the package's defaults, above the other candidates: all "
-        "that was tried on these two tasks within this budget, before any other task was looked "
-        "at. The defaults are used unchanged on all tasks of the other suites."
+        "The settings of LEED that became the package's defaults, above all other candidates of "
+        "this search. The defaults are used unchanged on all tasks of the other suites."
     )
     yield markdown(suite_tables.ablation(found, "", CHOSEN))
     rates = [each for each in found if each.group == "learning rate"]
