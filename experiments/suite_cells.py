@@ -22,7 +22,8 @@ import numpy as np
 from leed_jax import cli, files, loggers, settings
 from leed_jax.cli import RunConfig
 from leed_jax.config import ExpertConfig, ValueBasedConfig
-from leed_jax.optimization.methods import METHODS
+from leed_jax.optimization import methods
+from leed_jax.run_config import ASKING
 
 MAX_BYTES = 60_000
 """Of the published metrics of a cell."""
@@ -211,12 +212,14 @@ def state(cell: Cell, published: Path) -> State:
 
 def _relevant(found: RunConfig) -> RunConfig:
     """With the defaults for all that does not change a cell's numbers."""
-    kept, method = found.train, METHODS[found.methods[0]]
+    ignored, kept = IRRELEVANT, found.train
+    method = methods.resolve(found.methods[0], kept)
+    kept = kept.replace(learning_rate=methods.learning_rate(method, kept))
     if not method.uses_expert and method.before is None:
-        kept = kept.replace(expert=ExpertConfig())
+        kept, ignored = kept.replace(expert=ExpertConfig()), (*ignored, *ASKING)
     if method.mixer is None:
         kept = kept.replace(value_based=ValueBasedConfig())
-    usual = {name: getattr(RunConfig(), name) for name in IRRELEVANT}
+    usual = {name: getattr(RunConfig(), name) for name in ignored}
     return dataclasses.replace(found, train=kept, **usual)
 
 

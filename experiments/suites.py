@@ -54,8 +54,10 @@ def _spread(agents: int, steps: int, seeds: int, **more: Any) -> Task:
 
 
 def _smax(name: str, steps: int) -> Task:
-    # Rollouts of 64 steps, between the two settings that were tried.
-    return _task(f"smax/{name}", steps, 5, 24, **GRU, **{"train.rollout_steps": 64})
+    # Rollouts of 64 steps, between the two settings that were tried. 64 demonstrations, as wherever
+    # an episode costs more than a few dozen steps.
+    more = {"train.rollout_steps": 64, "num_demonstrations": 64}
+    return _task(f"smax/{name}", steps, 5, 24, **GRU, **more)
 
 
 def _overcooked(layout: str, steps: int, seeds: int) -> Task:
@@ -228,7 +230,7 @@ SEARCH: Mapping[str, Mapping[str, Any]] = {
     "weight 10, smoothing 0.05": {"train.expert.weight": 10.0, "train.expert.smoothing": 0.05},
 }
 """Candidates for LEED's default; on the demonstrations alone where nothing is said of labels."""
-RATES = tuple(itertools.product((0.001, 0.003, 0.01), ("leed", "ippo", "mappo")))
+RATES = tuple(itertools.product((0.001, 0.003, 0.01), ("leed", "ippo", "mappo", "bc")))
 RATE_KITCHEN = _overcooked("cramped_room", 409_600, 3)
 """PPO alone delivers nothing there in half as many steps."""
 
@@ -257,12 +259,12 @@ def search() -> list[Cell]:
 def _cell(suite: str, task: Task, method: str, variant: str | None = None, group: str = "") -> Cell:
     settings = {**task.settings, "methods": [method]}
     if method in VALUE_BASED:
-        settings |= _value_based(task.settings["scenario"].partition("/")[0])
+        settings |= _value_based(task.settings)
     return Cell(suite, task.name, variant or method, settings, group)
 
 
-def _value_based(family: str) -> dict[str, Any]:
-    published, changes = VALUE_BASED_CHANGES[family]
+def _value_based(task: Mapping[str, Any]) -> dict[str, Any]:
+    published, changes = VALUE_BASED_CHANGES[task["scenario"].partition("/")[0]]
     settings: dict[str, Any] = {"train.num_minibatches": 1}
     for name, value in PRESETS[published].items():
         if dataclasses.is_dataclass(value):
@@ -270,7 +272,10 @@ def _value_based(family: str) -> dict[str, Any]:
             settings |= {f"train.{name}.{key}": item for key, item in nested.items()}
         else:
             settings[f"train.{name}"] = value
-    return {**settings, **changes}
+    settings |= changes
+    # Places that are never filled take memory all the same.
+    name = "train.value_based.replay_steps"
+    return {**settings, name: min(settings[name], task["train.total_steps"])}
 
 
 SUITES = {

@@ -33,7 +33,7 @@ class SweepConfig:
     method: str = "leed"
     """A key of `leed_jax.METHODS`."""
     learning_rates: tuple[float, ...] | None = None
-    """Of Adam at the start; None: `train.learning_rate` alone."""
+    """Of Adam at the start; None: `train.learning_rate` alone, or the method's usual one."""
     expert_weights: tuple[float, ...] | None = None
     """λ at the start; None: `train.expert.weight` alone."""
     seeds: int = 3

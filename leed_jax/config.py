@@ -200,8 +200,9 @@ class TrainConfig:
     """Groups of environments, as many rows of each of which make a minibatch, drawn within the
     group. The devices that share the environments must divide it; the same number draws the same
     batches on any of its divisors of devices."""
-    learning_rate: float = 3e-3
-    """Of Adam, at the start."""
+    learning_rate: float | None = None
+    """Of Adam, at the start; None: 0.01 for methods that learn from an expert to their end, 0.003
+    for the others, see `optimization.methods.learning_rate`."""
     anneal_learning_rate: bool = True
     """Linearly to zero over the run."""
     gamma: float = 0.99
@@ -245,8 +246,10 @@ class TrainConfig:
         for name in ("total_steps", "num_envs", "rollout_steps", "num_epochs", "num_minibatches"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
         _require(self.parameter_groups > 0, "parameter_groups", self.parameter_groups, "positive")
-        for name in ("eval_every_steps", "eval_episodes", "learning_rate", "max_grad_norm"):
+        for name in ("eval_every_steps", "eval_episodes", "max_grad_norm"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+        rate = self.learning_rate
+        _require(rate is None or rate > 0, "learning_rate", rate, "positive or None")
         for name in ("gamma", "gae_lambda"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         _require(self.clip_epsilon > 0, "clip_epsilon", self.clip_epsilon, "positive")

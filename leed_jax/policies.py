@@ -51,7 +51,7 @@ class NumpyPolicy:
         sets = next(iter(params.values())).shape[0]
         each = number // sets
         self._agents = [
-            (index, {name: value[index // each] for name, value in params.items()})
+            (index, {name: np.asarray(value[index // each]) for name, value in params.items()})
             for index in indices
         ]
 

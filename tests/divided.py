@@ -62,7 +62,7 @@ def five_updates(scenario: Any, demos: Any, config: TrainConfig, count: int | No
     mesh = devices.mesh(devices.choose(count), 1, config)
     compiled, _ = programs.compiled(env, run, config, 1, data, mesh)
     layout = devices.layout(mesh)
-    begun = starts([Member(3, config.learning_rate, config.expert.weight)], env.spec)
+    begun = starts([Member(3, 3e-3, config.expert.weight)], env.spec)
     state = compiled.init(*devices.place(begun, layout.members))
     alive, data, once = devices.place(
         (jnp.ones(1, bool), data, jnp.array(1, jnp.int32)), layout.everywhere

@@ -23,6 +23,7 @@ CONFIG = TrainConfig(
     rollout_steps=8,
     num_epochs=1,
     num_minibatches=2,
+    learning_rate=3e-3,
     eval_every_steps=2 * STEPS_PER_UPDATE,
     eval_episodes=4,
     network=NetworkConfig(hidden_sizes=(8,)),

@@ -118,6 +118,20 @@ def resolve(method: str | Method, config: TrainConfig) -> Method:
     return method
 
 
+def learning_rate(method: Method, config: TrainConfig) -> float:
+    """Of Adam at the start: what ``config`` names, or the method's usual one.
+
+    Imitation bears, and wants, larger steps than policy gradients (suite ``search``).
+
+    Args:
+      method: from `resolve`; of two stages, the second decides.
+      config: settings.
+    """
+    if config.learning_rate is not None:
+        return config.learning_rate
+    return 1e-2 if method.uses_expert else 3e-3
+
+
 def settings(method: Method, config: TrainConfig, *, labelled: bool = False) -> TrainConfig:
     """``config`` with the labels that the method insists on, and "auto" decided.
 

@@ -84,9 +84,7 @@ def init(learner: Learner, key: Key[Array, ""]) -> TrainState:
         situation=situation,
         key=key,
         update=jnp.array(0),
-        hyper=Hyperparameters(
-            jnp.array(config.learning_rate), jnp.full(spec.num_agents, config.expert.weight)
-        ),
+        hyper=Hyperparameters.of(method, config, spec.num_agents),
         balance=balance.begin(spec.num_agents) if learner.adapts else (),
         rewards=normalisation.begin(sets, 1) if config.scale_rewards else (),
     )

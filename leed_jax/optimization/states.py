@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from leed_jax.optimization import networks
+from leed_jax.config import TrainConfig
+from leed_jax.optimization import methods, networks
 from leed_jax.optimization.experience import Material
 from leed_jax.optimization.minibatches import Data
 from leed_jax.optimization.situations import Situation
@@ -17,6 +19,12 @@ class Hyperparameters(NamedTuple):
     learning_rate: Float[Array, ""]
     expert_weight: Float[Array, "N"]
     """λ of every agent at the start."""
+
+    @classmethod
+    def of(cls, method: methods.Method, config: TrainConfig, num_agents: int) -> "Hyperparameters":
+        """Those of a run's settings."""
+        rate = methods.learning_rate(method, config)
+        return cls(jnp.array(rate), jnp.full(num_agents, config.expert.weight))
 
 
 class TrainState(NamedTuple):

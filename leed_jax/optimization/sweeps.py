@@ -151,7 +151,8 @@ def sweep(
       config: settings of all combinations.
       method: a key of `methods.METHODS`, or a `methods.Method` of one's own.
       seeds: of every combination: how many (0, 1, ...), or which.
-      learning_rates: of Adam at the start; None: ``config.learning_rate`` alone.
+      learning_rates: of Adam at the start; None: ``config.learning_rate`` alone, or the method's
+        usual one.
       expert_weights: λ at the start; None: ``config.expert.weight`` alone.
       expert: as of `training.train`.
       metrics: gets a line per team and evaluation; with several combinations these lines, as the
@@ -174,12 +175,18 @@ def sweep(
         team does not fit into memory; the message names the field.
     """
     config = config or TrainConfig()
-    rates = _values("learning_rates", learning_rates, config.learning_rate)
-    weights = _values("expert_weights", expert_weights, config.expert.weight)
+    rates, weights = (config.learning_rate,), (config.expert.weight,)
+    if learning_rates is not None:
+        rates = _values("learning_rates", learning_rates)
+    if expert_weights is not None:
+        weights = _values("expert_weights", expert_weights)
     configs = [
         config.replace(learning_rate=rate, expert=dataclasses.replace(config.expert, weight=weight))
         for rate, weight in itertools.product(rates, weights)
     ]
+    # Without λ the method may have another usual rate.
+    usual = [methods.learning_rate(methods.resolve(method, one), one) for one in configs]
+    configs = [one.replace(learning_rate=r) for one, r in zip(configs, usual, strict=True)]
     # The term is there if any combination needs it.
     widest = max(configs, key=lambda one: one.expert.weight)
     resolved = methods.resolve(method, widest)
@@ -189,7 +196,9 @@ def sweep(
         )
     chosen = training.seeds_of(seeds)
     members = [
-        Member(seed, one.learning_rate, one.expert.weight) for one in configs for seed in chosen
+        Member(seed, rate, one.expert.weight)
+        for one, rate in zip(configs, usual, strict=True)
+        for seed in chosen
     ]
     trained = training.train_members(
         scenario,
@@ -215,8 +224,8 @@ def sweep(
     return SweepResult(results, trained.plan)
 
 
-def _values(name: str, given: Sequence[float] | None, default: float) -> tuple[float, ...]:
-    values = (default,) if given is None else tuple(float(value) for value in given)
+def _values(name: str, given: Sequence[float]) -> tuple[float, ...]:
+    values = tuple(float(value) for value in given)
     if not values or len(set(values)) != len(values):
         raise ValueError(f"{name} must be one or more numbers, each once, got {values}")
     return values

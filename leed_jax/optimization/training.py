@@ -87,7 +87,9 @@ def train(
         team does not fit into memory; the message names the field.
     """
     config = config or TrainConfig()
-    members = [Member(s, config.learning_rate, config.expert.weight) for s in seeds_of(seeds)]
+    resolved = methods.resolve(method, config)
+    rate = methods.learning_rate(resolved, config)
+    members = [Member(s, rate, config.expert.weight) for s in seeds_of(seeds)]
     env = scenario if isinstance(scenario, ArrayEnv) else scenario.env
     start = None
     if initial is not None:
@@ -96,7 +98,7 @@ def train(
         scenario,
         demos,
         config,
-        methods.resolve(method, config),
+        resolved,
         members,
         expert=expert,
         metrics=metrics,

@@ -57,6 +57,7 @@ class ValueLearner(NamedTuple):
 
     env: ArrayEnv
     config: TrainConfig
+    method: methods.Method
     network: networks.Network
     """The agents' action values."""
     mixer: mixers.Mixer
@@ -88,7 +89,7 @@ def make_trainer(env: ArrayEnv, config: TrainConfig, method: methods.Method) -> 
     network, buffer = action_values.make(method, config, spec), replay.make(config)
     state_size = jax.eval_shape(env.reset, jax.random.key(0))[1].global_state.shape[-1]
     mixer = mixers.make(method.mixer, config.value_based, spec.num_agents, state_size)
-    learner = ValueLearner(env, config, network, mixer, buffer)
+    learner = ValueLearner(env, config, method, network, mixer, buffer)
 
     def finish(params: Any) -> Any:
         return action_values.actors(params, method, config, spec)
@@ -122,9 +123,7 @@ def init(learner: ValueLearner, key: Key[Array, ""]) -> ValueState:
         cursor=empty,
         key=key,
         update=jnp.array(0),
-        hyper=Hyperparameters(
-            jnp.array(config.learning_rate), jnp.full(spec.num_agents, config.expert.weight)
-        ),
+        hyper=Hyperparameters.of(learner.method, config, spec.num_agents),
     )
     played = jax.eval_shape(lambda: _play(learner, begun, key)[1])
     blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), played)

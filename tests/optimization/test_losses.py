@@ -211,3 +211,18 @@ def test_kickstarting_is_leed_on_visited_states_and_without_its_weight_ippo():
     assert methods.settings(methods.METHODS["leed"], config) == config
     nothing = TrainConfig(expert=ExpertConfig(weight=0.0))
     assert methods.resolve("kickstarting", nothing).terms == methods.METHODS["ippo"].terms
+
+
+def test_the_usual_learning_rate_is_larger_where_an_expert_is_learnt_from():
+    usual = {
+        name: methods.learning_rate(methods.resolve(name, TrainConfig()), TrainConfig())
+        for name in methods.METHODS
+    }
+    imitators = ("leed", "bc", "dagger", "kickstarting", "dapg")
+    assert {name for name, rate in usual.items() if rate == 0.01} == set(imitators)
+    assert {usual[name] for name in usual.keys() - set(imitators)} == {0.003}
+    # LEED without its expert is IPPO, and a rate that is named is every method's.
+    alone = TrainConfig(expert=ExpertConfig(weight=0.0))
+    assert methods.learning_rate(methods.resolve("leed", alone), alone) == 0.003
+    named = TrainConfig(learning_rate=0.5)
+    assert methods.learning_rate(methods.METHODS["leed"], named) == 0.5

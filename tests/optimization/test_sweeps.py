@@ -187,7 +187,7 @@ def test_a_combination_of_which_a_seed_diverged_is_not_the_best() -> None:
     [
         ({"learning_rates": ()}, "learning_rates must be one or more numbers"),
         ({"expert_weights": (1.0, 1.0)}, "expert_weights must be one or more numbers, each once"),
-        ({"learning_rates": (-1.0,)}, "learning_rate must be positive, got -1.0"),
+        ({"learning_rates": (-1.0,)}, "learning_rate must be positive or None, got -1.0"),
         ({"expert_weights": (-1.0,)}, "expert.weight must be at least 0, got -1.0"),
         ({"method": "ippo"}, "expert_weights: method 'ippo' has no term"),
         ({"method": "bc"}, "expert_weights: method 'bc' has no term"),
