@@ -240,8 +240,10 @@ def search() -> list[Cell]:
 
     IPPO twice, with the usual discount and that of `MPE`, which all methods are given there.
     """
+    # The first round, with the learning rate that PPO wants.
+    first = {**STORED, "train.learning_rate": 0.003}
     cells = [
-        _cell("search", Task(task.name, {**task.settings, **STORED, **changes}), "leed", variant)
+        _cell("search", Task(task.name, {**task.settings, **first, **changes}), "leed", variant)
         for variant, changes in SEARCH.items()
         for task in SEARCH_TASKS
     ]
