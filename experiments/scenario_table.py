@@ -135,7 +135,13 @@ def _imitated(scenario: Scenario, plan: Plan, keys: Any, seed: int) -> dict[str,
     kind: Any = NETWORKS.get(scenario.name.partition("/")[0], "mlp")
     # Rows, or for recurrent networks whole episodes.
     expert = ExpertConfig(batch_size=8 if kind == "gru" else 128)
-    config = TrainConfig(network=NetworkConfig(kind=kind), expert=expert, eval_every_steps=10**9)
+    config = TrainConfig(
+        # Named, so that rows of different days are one table's.
+        learning_rate=3e-3,
+        network=NetworkConfig(kind=kind),
+        expert=expert,
+        eval_every_steps=10**9,
+    )
     result = leed.train(scenario, demos, config, method="bc", seeds=1)
     return _of_policy(scenario, result.policy(), keys)
 

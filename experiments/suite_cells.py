@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from leed_jax import cli, files, loggers, settings
+from leed_jax import cli, digests, files, loggers, settings
 from leed_jax.cli import RunConfig
 from leed_jax.config import ExpertConfig, ValueBasedConfig
 from leed_jax.optimization import methods
@@ -124,6 +124,9 @@ def run(cell: Cell, work: Path, published: Path) -> Path:
       Exception: whatever the run raises.
     """
     wanted = config(cell, work)
+    # A folder per configuration: what other settings left there is no part of this cell.
+    said = json.dumps({**wanted.as_json(), "results": None})
+    wanted = dataclasses.replace(wanted, name=f"{wanted.name}-{digests.sha256({}, said)[:8]}")
     began = time.perf_counter()
     folder = cli.run(wanted)
     return publish(cell, folder, published, time.perf_counter() - began)

@@ -6,12 +6,13 @@
 
 Every cell runs in a process of its own, so that one that fails, or is killed for its memory, stops
 no other; it is named at the end and tried again by the next call. A cell that was cut off goes on
-where its run can. Finished cells lie in ``docs/results/suites``; `python -m experiments.report`
-makes tables and figures of them.
+where its run can, as long as its settings stay the same. Finished cells lie in
+``docs/results/suites``; `python -m experiments.report` makes tables and figures of them.
 """
 
 import concurrent.futures
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -185,11 +186,25 @@ def _process(cell: Cell, config: SuiteConfig) -> str | None:
     command = [sys.executable, "-m", "experiments.suite_runner", str(card)]
     command += [str(config.work), str(config.folder)]
     with log.open("w", encoding="utf-8") as file:
-        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
-    if status.returncode == 0:
+        child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        _RUNNING.add(child)
+        status = child.wait()
+        _RUNNING.discard(child)
+    if status == 0:
         return None
     said = log.read_text(encoding="utf-8", errors="replace")[-TAIL:]
-    return said if said.strip() else f"ended with status {status.returncode}, and no message"
+    return said if said.strip() else f"ended with status {status}, and no message"
+
+
+_RUNNING: set[subprocess.Popen[bytes]] = set()
+
+
+def _terminate(number: int, frame: object) -> None:
+    """Ends the cells' processes, too, which SIGTERM, other than Ctrl-C, does not reach."""
+    del frame
+    for child in tuple(_RUNNING):
+        child.terminate()
+    raise SystemExit(128 + number)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -203,6 +218,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if config.dry_run:
         return 0
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     failed = run(config, console)
     for cell in failed:
         log = f"{config.work / cell.place}.log"

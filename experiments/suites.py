@@ -22,8 +22,11 @@ VALUE_BASED_CHANGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mpe": ("mpe", {}),
     # Width of all other methods: the published 512 would take hours on two cores.
     "smax": ("smax", {"train.network.hidden_sizes": [64]}),
-    # Observations of a kitchen are large: half as many steps of them to remember.
-    "overcooked_v2": ("overcooked", {"train.value_based.replay_steps": 50_000}),
+    # The network of all other methods. Observations are large: half as many steps to remember.
+    "overcooked_v2": (
+        "overcooked",
+        {"train.network.kind": "mlp", "train.value_based.replay_steps": 50_000},
+    ),
     # Nothing is published for roads; episodes are longer, and many agents take room.
     "road": (
         "mpe",

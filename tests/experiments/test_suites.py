@@ -1,7 +1,11 @@
 """Suites are data; their cells are run once, kept small, and a failure stops no other."""
 
+import concurrent.futures
 import dataclasses
 import json
+import signal
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -191,6 +195,22 @@ def test_a_process_that_fails_leaves_its_last_words(tmp_path):
     error = suite_runner._process(broken, config)
     assert error is not None and "no scenario 'no/such'" in error
     assert (tmp_path / "work" / "smoke" / "task" / "x.log").read_text().strip()
+
+
+def test_who_ends_a_suite_ends_the_cell_that_runs(tmp_path, monkeypatch):
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    config = SuiteConfig("smoke", folder=tmp_path / "kept", work=tmp_path / "work")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        ended = pool.submit(suite_runner._process, suites.cells("smoke")[0], config)
+        while not suite_runner._RUNNING:
+            time.sleep(0.01)
+        with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
+            suite_runner._terminate(signal.SIGTERM, None)
+        assert ended.result(30) == f"ended with status -{int(signal.SIGTERM)}, and no message"
+    assert not suite_runner._RUNNING
 
 
 @pytest.mark.slow
