@@ -74,8 +74,8 @@ def _road(agents: int, steps: int, seeds: int, **more: Any) -> Task:
 
 
 MPE = {"train.gamma": 0.9, "train.gae_lambda": 1.0}
-"""On simple_spread, all PPO methods: the discount of JaxMARL's published VDN and QMIX there, and no
-bootstrapping, since the critics' bias is what hurts (see `search`)."""
+"""On MPE, all PPO methods: the discount of JaxMARL's published VDN and QMIX there, and no
+bootstrapping, since the critics' bias is what hurts on simple_spread (see `search`)."""
 
 PAPER = (
     _spread(3, 1_000_000, 5, **MPE),
@@ -86,6 +86,8 @@ PAPER = (
     _road(64, 204_800, 5, **{"train.eval_every_steps": 8192}),
     _smax("3m", 393_216),
     _smax("2s3z", 98_304),
+    _task("mpe/simple_tag", 409_600, 5, **MPE),
+    _task("mpe/simple_speaker_listener", 409_600, 5, **MPE),
 )
 
 
