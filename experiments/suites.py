@@ -57,10 +57,9 @@ def _spread(agents: int, steps: int, seeds: int, **more: Any) -> Task:
 
 
 def _smax(name: str, steps: int) -> Task:
-    # Rollouts of 64 steps, between the two settings that were tried. 64 demonstrations, as wherever
-    # an episode costs more than a few dozen steps.
-    more = {"train.rollout_steps": 64, "num_demonstrations": 64}
-    return _task(f"smax/{name}", steps, 5, 24, **GRU, **more)
+    # Rollouts of 64 steps, between the two settings that were tried. With 64 demonstrations instead
+    # of the usual 256, LEED ends lower on 2s3z: 0.74 won instead of 0.79.
+    return _task(f"smax/{name}", steps, 5, 24, **GRU, **{"train.rollout_steps": 64})
 
 
 def _overcooked(layout: str, steps: int, seeds: int) -> Task:
