@@ -16,7 +16,6 @@ SPREAD = (
     "keep_distance 0.3 (512 scored starts each)"
 )
 RECORDED = "random actions; the recorded plan (512 episodes, docs/scenarios.md)"
-LISTENER = "random actions; the recorded plan (512 episodes)"
 
 
 class Score(NamedTuple):
@@ -35,7 +34,6 @@ SCORES = {
     "mpe/simple_spread, N = 16": Score(RETURN, Bounds(-1296.6, -568.8, SPREAD)),
     "mpe/simple_spread, N = 32": Score(RETURN, Bounds(-4589.0, -2595.6, SPREAD)),
     "mpe/simple_tag": Score("catches", Bounds(0.06, 2.5, RECORDED)),
-    "mpe/simple_speaker_listener": Score(RETURN, Bounds(-84.4, -14.9, LISTENER)),
     "overcooked_v2/cramped_room": Score("deliveries", Bounds(0.03, 13.0, RECORDED)),
     "overcooked_v2/counter_circuit": Score("deliveries", Bounds(0.0, 12.16, RECORDED)),
 }

@@ -76,6 +76,7 @@ MPE = {"train.gamma": 0.9, "train.gae_lambda": 1.0}
 """On MPE, all PPO methods: the discount of JaxMARL's published VDN and QMIX there, and no
 bootstrapping, since the critics' bias is what hurts on simple_spread (see `search`)."""
 
+# Not simple_speaker_listener: its agents differ, and MAPPO, VDN and QMIX share their parameters.
 PAPER = (
     _spread(3, 1_000_000, 5, **MPE),
     _spread(6, 1_000_000, 5, **MPE),
@@ -86,7 +87,6 @@ PAPER = (
     _smax("3m", 393_216),
     _smax("2s3z", 98_304),
     _task("mpe/simple_tag", 409_600, 5, **MPE),
-    _task("mpe/simple_speaker_listener", 409_600, 5, **MPE),
 )
 
 
