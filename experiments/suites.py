@@ -303,7 +303,7 @@ def cells(suite: str, only: str | None = None) -> list[Cell]:
     if suite not in SUITES:
         raise ValueError(f"suite must be one of {', '.join(SUITES)}, got {suite!r}")
     every = SUITES[suite]()
-    found = [cell for cell in every if only is None or only in str(cell.place)]
+    found = [cell for cell in every if only is None or only in f"{cell.place}/"]
     if not found:
         raise ValueError(f"only: no cell of {suite} has {only!r} in its name, {_names(every)}")
     return found

@@ -64,6 +64,7 @@ def test_a_name_that_nothing_has_is_refused():
     with pytest.raises(ValueError, match="'qqq'"):
         suites.cells("paper", "qqq")
     assert {cell.task for cell in suites.cells("paper", "smax")} == {"smax/3m", "smax/2s3z"}
+    assert {cell.method for cell in suites.cells("paper", "/bc/")} == {"bc"}
     wrong = Cell("paper", "task", "x", {"methods": ["leed"], "train.gama": 1.0})
     with pytest.raises(ValueError, match=r"paper/task/x: there is no setting train\.gama"):
         suite_cells.config(wrong)
