@@ -44,7 +44,8 @@ class SuiteConfig:
     dry_run: bool = False
     """Only list the cells, what is finished, and what the rest will take."""
     only: str | None = None
-    """Only cells that have this in their folder's name, e.g. smax, or N_3/leed; /bc/ is BC alone."""
+    """Only cells that have this in their folder's name, e.g. smax, or N_3/leed; /bc/ is BC, and not
+    BC followed by PPO."""
     budget_hours: float | None = None
     """No further cell is begun that would take longer than what is left of so many hours."""
     jobs: int = 1
