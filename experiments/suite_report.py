@@ -137,7 +137,7 @@ def _how_counted(found: list[Outcome]) -> str:
         else ""
     )
     taken = (
-        "as the cells took them one after the other, all seeds side by side"
+        "as the cells took them at different times, all seeds side by side"
         if not all(each.side_by_side for each in found)
         else "of a single seed, without evaluations: the updates of all methods took turns on one "
         f"machine (`python -m experiments.suite_rates`, rounds in {suite_rates.FILE})"

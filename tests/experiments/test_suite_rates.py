@@ -56,7 +56,7 @@ def test_two_stages_are_the_sum_of_what_they_are_made_of():
 
 
 def test_the_page_says_whose_seconds_they_are(root):
-    assert "one after the other" in suite_report.on_page("", _page(root))
+    assert "at different times" in suite_report.on_page("", _page(root))
     path = suite_rates.path(root, "paper")
     both = json.loads(path.read_text())
     both["tasks"][SMAX] = both["tasks"][SPREAD]
