@@ -86,7 +86,7 @@ PAPER = (
     _road(64, 204_800, 5, **{"train.eval_every_steps": 8192}),
     _smax("3m", 393_216),
     _smax("2s3z", 98_304),
-    _task("mpe/simple_tag", 409_600, 5, **MPE),
+    _task("mpe/simple_tag", 409_600, 5, 40, **MPE),
 )
 
 

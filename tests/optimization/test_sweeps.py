@@ -19,7 +19,7 @@ from leed_jax.optimization.results import Diverged, TrainResult
 from leed_jax.optimization.sweeps import SweepResult
 
 # The last combination is that of `tiny_training.result`.
-RATES, WEIGHTS, SEEDS = (0.03, CONFIG.learning_rate), (0.0, 1.0), tiny_training.SEEDS
+RATES, WEIGHTS, SEEDS = (0.03, 3e-3), (0.0, 1.0), tiny_training.SEEDS
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 
 
