@@ -31,6 +31,7 @@ CONFIG = TrainConfig(
     rollout_steps=16,
     num_epochs=2,
     num_minibatches=2,
+    learning_rate=3e-3,
     network=NetworkConfig(hidden_sizes=(8,)),
     expert=ExpertConfig(weight=1.0, batch_size=8),
 )
