@@ -33,6 +33,8 @@ from leed_jax import displays, files
 PROGRAM = "python -m experiments.run"
 TAIL = 2000
 """Characters of what a failed cell printed that are kept."""
+_RUNNING: set[subprocess.Popen[bytes]] = set()
+"""Processes of the cells that compute now."""
 
 
 @dataclass(frozen=True)
@@ -195,9 +197,6 @@ def _process(cell: Cell, config: SuiteConfig) -> str | None:
         return None
     said = log.read_text(encoding="utf-8", errors="replace")[-TAIL:]
     return said if said.strip() else f"ended with status {status}, and no message"
-
-
-_RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 def _terminate(number: int, frame: object) -> None:
