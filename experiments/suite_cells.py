@@ -32,6 +32,8 @@ IRRELEVANT = (
     "compilation_cache",
 )
 """Settings of a run that do not change its numbers."""
+WEIGHING = ("weight", "final_weight", "schedule", "decay_power", "decay_fraction")
+"""Settings of λ, which imitation alone does not look at."""
 FAILURE = "failure.json"
 
 State = Literal["open", "changed", "failed", "finished"]
@@ -220,6 +222,9 @@ def _relevant(found: RunConfig) -> RunConfig:
     kept = kept.replace(learning_rate=methods.learning_rate(method, kept))
     if not method.uses_expert and method.before is None:
         kept, ignored = kept.replace(expert=ExpertConfig()), (*ignored, *ASKING)
+    elif not method.weighs:
+        usual = {name: getattr(ExpertConfig(), name) for name in WEIGHING}
+        kept = kept.replace(expert=dataclasses.replace(kept.expert, **usual))
     if method.mixer is None:
         kept = kept.replace(value_based=ValueBasedConfig())
     usual = {name: getattr(RunConfig(), name) for name in ignored}

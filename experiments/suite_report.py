@@ -24,7 +24,9 @@ END = "<!-- End of what is written by python -m experiments.report. -->"
 REFERENCE = "LEED, default"
 """The variant that every table of ablations begins with."""
 CHOSEN = "weight 10, both labels"
-"""Of the suite ``search``: the defaults now."""
+"""Of the first round of the suite ``search``: the labels and λ that are the defaults."""
+RELEASED = "polynomial, divergence"
+"""Of its third round: the defaults."""
 
 
 def write(published: Path = PUBLISHED, page: Path = PAGE) -> list[Path]:
@@ -37,7 +39,13 @@ def write(published: Path = PUBLISHED, page: Path = PAGE) -> list[Path]:
     before = page.read_text(encoding="utf-8")
     written = [page]
     parts = []
-    sections = {"paper": _paper, "search": _search, "ablations": _ablations, "scalability": _growth}
+    sections = {
+        "paper": _paper,
+        "search": _search,
+        "released": _released,
+        "ablations": _ablations,
+        "scalability": _growth,
+    }
     for suite, section in sections.items():
         found = suite_results.load(published, suite)
         if found:
@@ -94,14 +102,33 @@ def _search(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator
     yield "## The suite `search`"
     yield _command("search", found)
     yield (
-        "The settings of LEED that became the package's defaults, above all other candidates of "
-        "this search. The defaults are used unchanged on all tasks of the other suites."
+        "The package's defaults, found in three rounds, are used unchanged on all tasks of the "
+        "other suites. The first round: above all other candidates the one that was chosen."
     )
     yield markdown(suite_tables.ablation(found, "", CHOSEN))
     rates = [each for each in found if each.group == "learning rate"]
     if rates:
         yield "A second round: learning rates, for every method that has none published."
         yield markdown(suite_tables.ablation(rates, "learning rate", CHOSEN))
+    released = [each for each in found if each.group == "release"]
+    if released:
+        yield (
+            "A third round: how λ falls, and the divergence from the policy before the update "
+            "(3 where it is named), also for methods without an expert."
+        )
+        yield markdown(suite_tables.ablation(released, "release", RELEASED))
+
+
+def _released(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator[str]:
+    del written
+    yield "## The suite `released`"
+    yield _command("released", found)
+    yield (
+        "LEED with the divergence and the polynomial schedule of the search's third round on the "
+        "tasks of `paper`, beside its defaults."
+    )
+    usual = suite_results.load(folder.parent, "paper")
+    yield markdown(suite_tables.beside_default(usual, found))
 
 
 def _ablations(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator[str]:

@@ -41,7 +41,7 @@ _RUNNING: set[subprocess.Popen[bytes]] = set()
 class SuiteConfig:
     """Which cells are run, and where."""
 
-    suite: Literal["paper", "smoke", "ablations", "scalability", "search"]
+    suite: Literal["paper", "smoke", "ablations", "scalability", "search", "released"]
     """The suite."""
     dry_run: bool = False
     """Only list the cells, what is finished, and what the rest will take."""

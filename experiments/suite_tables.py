@@ -134,6 +134,25 @@ def helped(outcomes: list[Outcome]) -> Grid:
     return Grid(header, rows)
 
 
+def beside_default(outcomes: list[Outcome], changed: list[Outcome]) -> Grid:
+    """Tasks by LEED with its defaults, the same with other settings, and the plan of both.
+
+    Args:
+      outcomes: of a suite with LEED.
+      changed: one per task, by the same plans.
+    """
+    rows = []
+    for each in changed:
+        ours = numbers.find(outcomes, each.task, OURS)
+        if ours is not None:
+            each = each._replace(planned=ours.planned)
+        metric = folders.words(score_bounds.of_task(each.task).metric)
+        rows.append([each.task, metric, _final(ours), _final(each), _plan(each)])
+    names = list(dict.fromkeys(each.variant for each in changed))
+    header = ["task", "score", "LEED", f"LEED, {', '.join(names)}"]
+    return Grid([*header, "its plan, from the same starts"], rows)
+
+
 def ablation(outcomes: list[Outcome], group: str, reference: str) -> Grid:
     """Variants of one group, below the reference, by tasks: final score and area."""
     chosen = [each for each in outcomes if each.group == group or each.variant == reference]

@@ -237,6 +237,20 @@ SEARCH: Mapping[str, Mapping[str, Any]] = {
 RATES = tuple(itertools.product((0.001, 0.003, 0.01), ("leed", "ippo", "mappo", "bc")))
 RATE_KITCHEN = _overcooked("cramped_room", 409_600, 3)
 """PPO alone delivers nothing there in half as many steps."""
+OVER_HALF = {"train.expert.decay_fraction": 0.5}
+POLYNOMIAL = {"train.expert.schedule": "polynomial"}
+HELD = {"train.kl_coefficient": 3.0}
+RELEASES: Mapping[str, Mapping[str, Any]] = {
+    "linear": {},
+    "linear over half the run": OVER_HALF,
+    "linear, divergence": HELD,
+    "linear over half the run, divergence": OVER_HALF | HELD,
+    "polynomial": POLYNOMIAL,
+    "polynomial, divergence": POLYNOMIAL | HELD,
+}
+"""Candidates for the way in which the expert lets go."""
+RELEASE_TASKS = (*SEARCH_TASKS, PAPER[-1])
+"""On the first two hardly any room is left above what can be learnt of the plan."""
 
 
 def search() -> list[Cell]:
@@ -259,7 +273,20 @@ def search() -> list[Cell]:
     for (rate, method), task in itertools.product(RATES, (spread, RATE_KITCHEN)):
         changed = Task(task.name, {**task.settings, "train.learning_rate": rate})
         cells.append(_cell("search", changed, method, f"{method}, {rate:g}", "learning rate"))
+    # The third round, also for those that learn from rewards alone.
+    for (variant, changes), task in itertools.product(RELEASES.items(), RELEASE_TASKS):
+        changed = Task(task.name, {**task.settings, **changes})
+        cells.append(_cell("search", changed, "leed", variant, "release"))
+    for method, task in itertools.product(("ippo", "mappo"), (spread, RATE_KITCHEN)):
+        changed = Task(task.name, {**task.settings, **HELD})
+        cells.append(_cell("search", changed, method, f"{method}, divergence", "release"))
     return cells
+
+
+def released() -> list[Cell]:
+    """LEED with the third round's candidate for the default, on all tasks of ``paper``."""
+    held = [Task(task.name, {**task.settings, **POLYNOMIAL, **HELD}) for task in PAPER]
+    return [_cell("released", task, "leed", "released") for task in held]
 
 
 def _cell(suite: str, task: Task, method: str, variant: str | None = None, group: str = "") -> Cell:
@@ -290,6 +317,7 @@ SUITES = {
     "ablations": ablations,
     "scalability": scalability,
     "search": search,
+    "released": released,
 }
 """By name: the cells in the order in which they are run."""
 

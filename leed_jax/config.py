@@ -60,10 +60,12 @@ class ExpertConfig:
     """λ at the start; 0 removes the term, which leaves IPPO."""
     final_weight: float = 0.0
     """λ at the end of the schedule."""
-    schedule: Literal["constant", "linear", "cosine", "return_gap", "dtw"] = "linear"
+    schedule: Literal["constant", "linear", "cosine", "polynomial", "return_gap", "dtw"] = "linear"
     """How λ goes from `weight` to `final_weight`: not at all, by time, or agent by agent as its
     return comes up to that of the demonstrations (`return_gap`) or its trajectories come near
     theirs (`dtw`)."""
+    decay_power: float = 4.0
+    """Of `polynomial`: λ goes with so high a power of the time that is left."""
     decay_fraction: float = 1.0
     """Share of the training after which λ has reached `final_weight`."""
     batch_size: int = 128
@@ -107,7 +109,7 @@ class ExpertConfig:
         _require(
             0 < self.decay_fraction <= 1, "expert.decay_fraction", self.decay_fraction, "in (0, 1]"
         )
-        for name in ("batch_size", "guard_patience", "dtw_episodes", "dtw_points"):
+        for name in ("batch_size", "decay_power", "guard_patience", "dtw_episodes", "dtw_points"):
             value = getattr(self, name)
             _require(value > 0, f"expert.{name}", value, "positive")
         for name in ("smoothing", "guard_progress", "guard_loss"):
@@ -215,6 +217,8 @@ class TrainConfig:
     """Weight of the entropy bonus."""
     value_coefficient: float = 0.5
     """Weight of the value loss."""
+    kl_coefficient: float = 0.0
+    """Weight of the divergence from the policy before the update, beside the clip."""
     max_grad_norm: float = 0.5
     """Global gradient norm of one agent's parameters is clipped here, per agent (once, if all
     agents share theirs)."""
@@ -252,6 +256,7 @@ class TrainConfig:
         _require(rate is None or rate > 0, "learning_rate", rate, "positive or None")
         for name in ("gamma", "gae_lambda"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
+        _require(self.kl_coefficient >= 0, "kl_coefficient", self.kl_coefficient, "at least 0")
         _require(self.clip_epsilon > 0, "clip_epsilon", self.clip_epsilon, "positive")
         groups = self.shuffle_groups
         _require(

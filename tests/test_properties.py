@@ -295,7 +295,7 @@ networks = st.builds(
 experts = st.builds(
     ExpertConfig,
     weight=positive,
-    schedule=st.sampled_from(["constant", "linear", "cosine"]),
+    schedule=st.sampled_from(["constant", "linear", "cosine", "polynomial"]),
     decay_fraction=st.floats(0.01, 1),
     labels=st.sampled_from(["demonstrations", "visited", "both"]),
 )

@@ -24,10 +24,11 @@ CONFIG = TrainConfig(
     num_epochs=1,
     num_minibatches=2,
     learning_rate=3e-3,
+    kl_coefficient=1.0,
     eval_every_steps=2 * STEPS_PER_UPDATE,
     eval_episodes=4,
     network=NetworkConfig(hidden_sizes=(8,)),
-    expert=ExpertConfig(weight=1.0, batch_size=8),
+    expert=ExpertConfig(weight=1.0, schedule="linear", batch_size=8),
 )
 """Five updates, evaluated after two, four and five."""
 

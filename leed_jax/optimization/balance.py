@@ -89,8 +89,7 @@ class Balance(NamedTuple):
 
 def used(config: TrainConfig, method: methods.Method) -> bool:
     """Whether there is a λ that adapts."""
-    weighs = method.uses_expert and method.uses_rollout and not method.aggregates
-    return weighs and method.weight is None and config.expert.schedule in ADAPTIVE
+    return method.weighs and method.weight is None and config.expert.schedule in ADAPTIVE
 
 
 def begin(num_agents: int) -> Balance:

@@ -40,6 +40,10 @@ class Categorical(NamedTuple):
         """In nats."""
         return -(jnp.exp(self.log_probs) * self.log_probs).sum(-1)
 
+    def divergence(self, other: "Categorical") -> Float[Array, "*b"]:
+        """KL(self || other), in nats; both with the same legal actions."""
+        return (jnp.exp(self.log_probs) * (self.log_probs - other.log_probs)).sum(-1)
+
     def sample(self, key: Key[Array, ""]) -> Int[Array, "*b"]:
         """One action per row by inverse CDF.
 
@@ -77,6 +81,13 @@ class Gaussian(NamedTuple):
     def entropy(self) -> Float[Array, "*b"]:
         """In nats."""
         each = self.log_std + 0.5 * np.log(2 * np.pi * np.e)
+        return jnp.where(self.mask, each, 0.0).sum(-1)
+
+    def divergence(self, other: "Gaussian") -> Float[Array, "*b"]:
+        """KL(self || other), in nats; both with the same components."""
+        ratio = jnp.exp(2.0 * (self.log_std - other.log_std))
+        away = jnp.square(self.mean - other.mean) * jnp.exp(-2.0 * other.log_std)
+        each = 0.5 * (ratio + away - 1.0) + other.log_std - self.log_std
         return jnp.where(self.mask, each, 0.0).sum(-1)
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, "*b A"]:

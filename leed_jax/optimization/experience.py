@@ -13,6 +13,7 @@ from leed_jax.optimization import (
     decisions,
     devices,
     distances,
+    distributions,
     losses,
     networks,
     normalisation,
@@ -50,6 +51,8 @@ class Material(NamedTuple):
     global_state: Array | None = None
     """For a central critic: without the axis N, or with it where rows are of decisions."""
     noted: Noted = Noted()
+    policy: distributions.Distribution | None = None
+    """That of the rollout, where a term compares with it."""
 
 
 Collected = tuple[Situation, Material, Finished, dict[str, Array]]
@@ -71,6 +74,8 @@ def gather(
     config = learner.config
     collect = _decisions if decisions.used(config, learner.env.spec) else _steps
     situation, material, finished, metrics = collect(learner, params, before, key, extras)
+    if learner.method.compares:
+        material = material._replace(policy=_policy(learner, params, material))
     noted = material.noted
     if not config.network.recurrent:
         # Group by group: what a device has of the environments stays with it.
@@ -82,6 +87,18 @@ def gather(
     metrics["finished"] = count
     metrics["train_return"] = finished.team_return / jnp.maximum(count, 1)
     return situation, material._replace(noted=noted), metrics
+
+
+def _policy(
+    learner: Learner, params: dict[str, networks.Params], material: Material
+) -> distributions.Distribution:
+    """In all rows, once for all gradient steps."""
+    actor = learner.actor
+    carry = actor.carry(material.start.shape[1])
+    if material.carries is not None:
+        carry = material.carries["actor"]
+    output, _ = actor.apply(params["actor"], carry, material.observation, material.start)
+    return actor.distribution(output, material.action_mask)
 
 
 def _steps(

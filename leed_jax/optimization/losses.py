@@ -57,6 +57,8 @@ class Predictions(NamedTuple):
     value: Float[Array, "B"]
     expert_policy: distributions.Distribution
     """In the states of the demonstrations."""
+    before: Any = None
+    """The policy, a distribution, as it was before the update, in the states of the rollout."""
 
 
 class Term(NamedTuple):
@@ -70,6 +72,8 @@ class Term(NamedTuple):
     needs_demonstrations: bool = False
     """Whether it learns from an expert: from demonstrations, or labels of visited states. A method
     all of whose terms do so does not run the environment, unless it aggregates."""
+    needs_policy_before: bool = False
+    """Whether it compares the policy with what it was before the update."""
 
 
 def masked_mean(values: Float[Array, "B"], weight: Array) -> Float[Array, ""]:
@@ -118,6 +122,20 @@ def entropy(
     """Mean entropy of the policy, in nats."""
     del expert, config
     return masked_mean(predictions.policy.entropy(), batch.decision)
+
+
+def divergence(
+    predictions: Predictions, batch: Batch, expert: Any, config: TrainConfig
+) -> Float[Array, ""]:
+    """Mean KL(policy before the update || policy) over decisions, in nats (eq. 8 of PPO's paper).
+
+    The clipped ratio holds the actions that were drawn, not those that were not: where a policy is
+    sure of itself, as imitation makes it, an action of probability 0.99 may fall to 0.79 for a
+    noisy advantage, and the rest go to actions of which the batch says nothing. The whole
+    distribution's divergence sees that (Schulman et al. 2017, 1707.06347, section 4).
+    """
+    del expert, config
+    return masked_mean(predictions.before.divergence(predictions.policy), batch.decision)
 
 
 def expert_loss(
@@ -178,6 +196,12 @@ def team_error(
 POLICY = Term("policy", policy_loss, lambda config, weight: 1.0)
 VALUE = Term("value", value_loss, lambda config, weight: config.value_coefficient)
 ENTROPY = Term("entropy", entropy, lambda config, weight: -config.entropy_coefficient)
+DIVERGENCE = Term(
+    "divergence",
+    divergence,
+    lambda config, weight: config.kl_coefficient,
+    needs_policy_before=True,
+)
 EXPERT = Term("expert", expert_loss, lambda config, weight: weight, needs_demonstrations=True)
 IMITATION = Term("expert", expert_loss, lambda config, weight: 1.0, needs_demonstrations=True)
 TEAM_ERROR = Term("temporal_difference", team_error, lambda config, weight: 1.0)

@@ -43,12 +43,22 @@ class Method(NamedTuple):
         return any(term.needs_demonstrations for term in self.terms)
 
     @property
+    def weighs(self) -> bool:
+        """Whether λ weighs an expert against rewards."""
+        return self.uses_expert and self.uses_rollout and not self.aggregates
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is a term that compares the policy with what it was before the update."""
+        return any(term.needs_policy_before for term in self.terms)
+
+    @property
     def imitation(self) -> str:
         """Name of the first term that learns from an expert, whose loss an adaptive λ looks at."""
         return next(term.name for term in self.terms if term.needs_demonstrations)
 
 
-PPO = (losses.POLICY, losses.VALUE, losses.ENTROPY)
+PPO = (losses.POLICY, losses.VALUE, losses.ENTROPY, losses.DIVERGENCE)
 BC = Method("bc", (losses.IMITATION,))
 
 
@@ -90,7 +100,7 @@ team (Yu et al. 2022, 2103.01955); the actor does not see an agent's name."""
 
 
 def resolve(method: str | Method, config: TrainConfig) -> Method:
-    """The method by its name, without an expert term of weight zero.
+    """The method by its name, without an expert term or a divergence of weight zero.
 
     Raises:
       ValueError: no such method; labels that the method has no use for; or a network that it
@@ -103,6 +113,8 @@ def resolve(method: str | Method, config: TrainConfig) -> Method:
     never = config.expert.schedule == "constant" or config.expert.final_weight == 0
     if config.expert.weight == 0 and never:
         method = method._replace(terms=tuple(t for t in method.terms if t is not losses.EXPERT))
+    if config.kl_coefficient == 0:
+        method = method._replace(terms=tuple(t for t in method.terms if t is not losses.DIVERGENCE))
     labels = settings(method, config).expert.labels
     if not method.uses_rollout and labels not in ("auto", "demonstrations"):
         raise ValueError(

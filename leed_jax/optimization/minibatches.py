@@ -170,6 +170,7 @@ def loss(
         predictions = predictions._replace(
             policy=jax.tree.map(_by_agent, actor.distribution(output, batch.action_mask)),
             value=_by_agent(value),
+            before=jax.tree.map(_by_agent, batch.policy),
         )
         rows = jax.tree.map(_by_agent, batch.batch)
         learns |= rows.valid.any(-1)

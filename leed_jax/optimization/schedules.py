@@ -15,18 +15,24 @@ def expert_weight(
         constant   start
         linear     start + x (final - start)
         cosine     final + (start - final) (1 + cos(pi x)) / 2
+        polynomial final + (start - final) (1 - x)^decay_power
 
     Schedules that adapt to what happens start here and go on with `adaptive_weight`.
 
     Args:
-      config: kind of schedule, `final_weight` and `decay_fraction`.
+      config: kind of schedule, `final_weight`, `decay_fraction` and `decay_power`.
       start: λ at the start, traced, so that a sweep over it compiles once.
       progress: share of the run that is done, in [0, 1].
     """
-    if config.schedule not in ("linear", "cosine"):
-        return start
     x = jnp.minimum(progress / config.decay_fraction, 1.0)
-    left = 1.0 - x if config.schedule == "linear" else (1.0 + jnp.cos(jnp.pi * x)) / 2
+    if config.schedule == "linear":
+        left = 1.0 - x
+    elif config.schedule == "cosine":
+        left = (1.0 + jnp.cos(jnp.pi * x)) / 2
+    elif config.schedule == "polynomial":
+        left = (1.0 - x) ** config.decay_power
+    else:
+        return start
     return config.final_weight + (start - config.final_weight) * left
 
 

@@ -105,6 +105,21 @@ def test_ablations_begin_with_the_default(root):
     assert grid.rows[1][1:] == ["0.900 [0.900, 0.900]", "0.575"]
 
 
+def test_other_settings_stand_beside_the_default_and_the_plan(root, found):
+    suite_folders.write(root, SPREAD, "leed", "released", variant="released")
+    usual = next(each for each in found if (each.task, each.variant) == (SPREAD, "leed"))
+    planned = [each._replace(planned=-1000.0) if each is usual else each for each in found]
+    changed = suite_results.load(root, "released")
+    grid = tables.beside_default(planned, changed)
+    assert grid.header[3] == "LEED, released"
+    ((task, score, one, two, plan),) = grid.rows
+    assert (task, score) == (SPREAD, "team return") and one == two
+    assert plan == "-1,000: LEED higher"
+    # Where the defaults were not run.
+    ((_, _, one, other, plan),) = tables.beside_default([], changed).rows
+    assert one == "-" and other == two and plan.endswith("(demonstrations)")
+
+
 def test_the_page_keeps_what_is_written_by_hand_and_comes_out_the_same(root, capsys):
     page = root.parents[1] / "benchmarks.md"
     page.write_text("# Benchmarks\n\nBy hand.\n")

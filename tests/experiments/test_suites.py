@@ -87,17 +87,23 @@ def test_a_published_cell_is_finished_until_its_settings_change(tmp_path):
 
 
 def test_a_cell_stays_finished_when_what_its_method_does_not_read_changes(tmp_path):
-    changes = {"num_demonstrations": 7, "train.expert.weight": 7.0}
-    # PPO's usual rate, LEED's is another.
-    rate = {"train.learning_rate": 3e-3}
+    # PPO's usual rate, LEED's and BC's is another.
+    changes = {
+        "num_demonstrations": 7,
+        "train.learning_rate": 3e-3,
+        "train.expert.weight": 7.0,
+        "train.expert.schedule": "cosine",
+    }
     task = "smax/3m"
-    for method, reads in {"leed": True, "ippo": False, "bc": True}.items():
+    # Imitation alone has no λ.
+    reads = {"leed": list(changes), "ippo": [], "bc": list(changes)[:2]}
+    for method, read in reads.items():
         suite_folders.write(tmp_path, task, method)
         cell = suite_folders.cell(task, method)
-        for change in ({k: v} for k, v in (changes | rate).items()):
-            other = cell._replace(settings={**cell.settings, **change})
-            wanted = "changed" if reads else "finished"
-            assert suite_cells.state(other, tmp_path) == wanted, (method, change)
+        for name, value in changes.items():
+            other = cell._replace(settings={**cell.settings, name: value})
+            wanted = "changed" if name in read else "finished"
+            assert suite_cells.state(other, tmp_path) == wanted, (method, name)
 
 
 def test_thinned_metrics_fit_and_keep_beginning_and_end():

@@ -47,6 +47,21 @@ def test_log_likelihood_and_entropy_of_a_gaussian_by_hand():
     np.testing.assert_allclose(policy.mode(), [0.5, 0, 0])
 
 
+def test_divergences_by_hand():
+    mask = jnp.array([True, True, False])
+    one = distributions.categorical(jnp.log(jnp.array([0.9, 0.1, 0.5])), mask)
+    two = distributions.categorical(jnp.log(jnp.array([0.6, 0.4, 9.0])), mask)
+    expected = 0.9 * np.log(0.9 / 0.6) + 0.1 * np.log(0.1 / 0.4)
+    np.testing.assert_allclose(one.divergence(two), expected, rtol=1e-5)
+    assert np.isfinite(
+        jax.grad(lambda x: one.divergence(distributions.categorical(x, mask)))(one.log_probs)
+    ).all()
+    # log(s2 / s1) + (s1^2 + (m1 - m2)^2) / (2 s2^2) - 1/2 with s1 = 1, s2 = 2, m1 - m2 = 3.
+    wide = Gaussian(jnp.array([3.0, 7.0]), jnp.zeros(2), jnp.array([True, False]))
+    narrow = Gaussian(jnp.zeros(2), jnp.log(2.0) * jnp.ones(2), jnp.array([True, False]))
+    np.testing.assert_allclose(wide.divergence(narrow), np.log(2) + 10 / 8 - 0.5, rtol=1e-6)
+
+
 def test_draws_of_a_gaussian_have_its_mean_and_deviation_and_nothing_in_the_padding():
     rows = (20_000, 1)
     policy = distributions.gaussian(

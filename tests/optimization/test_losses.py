@@ -32,11 +32,12 @@ def batch(**changes):
     )
 
 
-def predictions(probabilities, value=(1.0, 1.0), expert=((0.5, 0.5),)):
+def predictions(probabilities, value=(1.0, 1.0), expert=((0.5, 0.5),), before=((0.5, 0.5),) * 2):
     return Predictions(
         Categorical(jnp.log(jnp.asarray(probabilities, jnp.float32))),
         jnp.asarray(value, jnp.float32),
         Categorical(jnp.log(jnp.asarray(expert, jnp.float32))),
+        Categorical(jnp.log(jnp.asarray(before, jnp.float32))),
     )
 
 
@@ -51,6 +52,18 @@ def test_policy_loss_leaves_out_rows_without_a_decision():
     now = predictions([[0.8, 0.2], [0.7, 0.3]])
     rows = batch(decision=[True, False])
     np.testing.assert_allclose(losses.policy_loss(now, rows, None, CONFIG), -1.2, rtol=1e-6)
+
+
+def test_divergence_is_that_of_the_whole_distribution_from_the_policy_before():
+    # Row 0: 0.5 log(0.5 / 0.8) + 0.5 log(0.5 / 0.2). Row 1 is no decision.
+    now = predictions([[0.8, 0.2], [0.7, 0.3]])
+    rows = batch(decision=[True, False])
+    expected = 0.5 * np.log(0.5 / 0.8) + 0.5 * np.log(0.5 / 0.2)
+    np.testing.assert_allclose(losses.divergence(now, rows, None, CONFIG), expected, rtol=1e-6)
+    # An action that is hardly ever drawn: clipped ratios do not see where its probability went.
+    sure = predictions([[0.8, 0.2]] * 2, before=[[0.99, 0.01]] * 2)
+    expected = 0.99 * np.log(0.99 / 0.8) + 0.01 * np.log(0.01 / 0.2)
+    np.testing.assert_allclose(losses.divergence(sure, batch(), None, CONFIG), expected, rtol=1e-6)
 
 
 def test_value_loss_takes_the_larger_of_clipped_and_unclipped_error():
@@ -120,14 +133,15 @@ def test_normalised_advantages_have_mean_zero_and_deviation_one_over_decisions()
     np.testing.assert_allclose(result[:2], [-1.0, 1.0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["policy", "value", "entropy", "expert"])
+@pytest.mark.parametrize("name", ["policy", "value", "entropy", "divergence", "expert"])
 def test_padding_changes_neither_loss_nor_gradient(name):
     term = {t.name: t for t in methods.METHODS["leed"].terms}[name]
     config = TrainConfig()  # with normalised advantages: they must not see padding either
 
     def loss(logits, value, rows, expert, expert_logits):
         policies = [Categorical(jax.nn.log_softmax(x)) for x in (logits, expert_logits)]
-        now = Predictions(policies[0], value, policies[1])
+        earlier = Categorical(jnp.tile(jnp.log(jnp.array([0.4, 0.6])), (len(logits), 1)))
+        now = Predictions(policies[0], value, policies[1], earlier)
         return term.loss(now, rows, expert, config)
 
     logits, expert_logits = jnp.array([[0.3, -1.0], [2.0, 0.1]]), jnp.array([[0.5, 0.2]])
@@ -160,9 +174,21 @@ def test_terms_are_zero_and_finite_where_nothing_is_valid():
 
 def test_lambda_zero_removes_the_term():
     config = TrainConfig(expert=ExpertConfig(weight=0.0))
-    assert methods.resolve("leed", config).terms == methods.METHODS["ippo"].terms
+    assert methods.resolve("leed", config).terms == methods.resolve("ippo", config).terms
     rising = TrainConfig(expert=ExpertConfig(weight=0.0, final_weight=1.0))
     assert losses.EXPERT in methods.resolve("leed", rising).terms
+
+
+def test_divergence_of_weight_zero_is_no_term():
+    for name in ("leed", "ippo", "mappo"):
+        free = methods.resolve(name, CONFIG.replace(kl_coefficient=0.0))
+        assert losses.DIVERGENCE not in free.terms
+        held = methods.resolve(name, CONFIG.replace(kl_coefficient=2.0))
+        assert losses.DIVERGENCE in held.terms
+    weight = losses.DIVERGENCE.coefficient(CONFIG.replace(kl_coefficient=2.0), jnp.zeros(()))
+    assert weight == 2.0
+    with pytest.raises(ValueError, match="kl_coefficient must be at least 0, got -1"):
+        CONFIG.replace(kl_coefficient=-1.0)
 
 
 def test_unknown_methods_and_labels_without_use_are_refused():
@@ -201,7 +227,7 @@ def test_dapgs_weight_decays_by_updates_whatever_the_settings_say():
 def test_kickstarting_is_leed_on_visited_states_and_without_its_weight_ippo():
     config = TrainConfig(expert=ExpertConfig(labels="demonstrations"))
     method = methods.resolve("kickstarting", config)
-    assert method.terms == methods.METHODS["leed"].terms
+    assert method.terms == methods.resolve("leed", config).terms
     own = methods.settings(method, config)
     now = predictions([[0.8, 0.2], [0.7, 0.3]])
     # Only row 0 has a label of weight 1: action 1, probability 0.2. Of a deterministic expert the
@@ -210,7 +236,7 @@ def test_kickstarting_is_leed_on_visited_states_and_without_its_weight_ippo():
     np.testing.assert_allclose(found, -np.log(0.2), rtol=1e-6)
     assert methods.settings(methods.METHODS["leed"], config) == config
     nothing = TrainConfig(expert=ExpertConfig(weight=0.0))
-    assert methods.resolve("kickstarting", nothing).terms == methods.METHODS["ippo"].terms
+    assert methods.resolve("kickstarting", nothing).terms == methods.resolve("ippo", nothing).terms
 
 
 def test_the_usual_learning_rate_is_larger_where_an_expert_is_learnt_from():

@@ -111,7 +111,12 @@ def test_a_common_trunk_gives_the_policy_as_before_and_a_value_of_its_own_layers
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     # start 4, end 2, over the first half: at 0, a quarter and beyond a half
-    [("constant", [4, 4, 4]), ("linear", [4, 3, 2]), ("cosine", [4, 3, 2])],
+    [
+        ("constant", [4, 4, 4]),
+        ("linear", [4, 3, 2]),
+        ("cosine", [4, 3, 2]),
+        ("polynomial", [4, 2 + 2 / 2**4, 2]),
+    ],
 )
 def test_expert_weight_schedules(schedule, expected):
     config = ExpertConfig(weight=4.0, final_weight=2.0, schedule=schedule, decay_fraction=0.5)

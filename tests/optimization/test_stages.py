@@ -54,7 +54,7 @@ def test_the_history_counts_gradient_steps_and_seconds_of_cloning_but_no_steps(c
     assert seconds[-1] == pytest.approx(cloned_then_trained.train_seconds)
     assert cloned_then_trained.env_steps == 160
     assert set(lines[1]["loss"]) == {"expert"}
-    assert set(lines[-1]["loss"]) == {"policy", "value", "entropy"}
+    assert set(lines[-1]["loss"]) == {"policy", "value", "entropy", "divergence"}
 
 
 def test_one_team_starts_all_seeds_and_is_not_used_up():

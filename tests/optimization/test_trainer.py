@@ -32,6 +32,7 @@ CONFIG = TrainConfig(
     num_epochs=2,
     num_minibatches=2,
     learning_rate=3e-3,
+    kl_coefficient=0.0,
     network=NetworkConfig(hidden_sizes=(8,)),
     expert=ExpertConfig(weight=1.0, batch_size=8),
 )
@@ -127,6 +128,30 @@ def test_an_update_compiles_once(scenario, demos, kind, share):
     assert all(np.isfinite(values).all() for values in metrics.values())
     # Recurrent networks see every step, whatever the share; here every step is a decision.
     assert ("dropped_decisions" in metrics) == (kind == "mlp" and share < 1)
+
+
+@pytest.mark.parametrize(("kind", "share"), [("mlp", 1.0), ("mlp", 0.5), ("gru", 1.0)])
+def test_the_policy_before_the_update_is_that_of_the_rollout(scenario, demos, kind, share):
+    config = CONFIG.replace(
+        network=NetworkConfig(kind=kind, hidden_sizes=(8,)), kl_coefficient=1.0, num_minibatches=1
+    )
+    env = with_share(scenario.env, share)
+    built = trainer.make_trainer(env, config, methods.resolve("leed", config))
+    collect = jax.jit(built.collect)
+    # The second rollout of recurrent networks starts with what they remember.
+    state = collect(jax.jit(built.init)(jax.random.key(0)))[0]
+    state, material, _ = collect(state)
+    rows = material.batch
+    found = material.policy.log_prob(rows.action)
+    np.testing.assert_allclose(found[rows.decision], rows.log_prob[rows.decision], atol=1e-5)
+    # Nothing has changed yet at the only gradient step of one epoch; after others it has.
+    learn = jax.jit(built.learn)
+    _, metrics = learn(state, minibatches.data(demos, config), material)
+    assert 0 < float(metrics["divergence"].max()) < 0.1
+    once = config.replace(num_epochs=1)
+    first = trainer.make_trainer(env, once, methods.resolve("leed", once))
+    _, metrics = jax.jit(first.learn)(state, minibatches.data(demos, once), material)
+    np.testing.assert_allclose(metrics["divergence"], 0, atol=1e-6)
 
 
 def test_more_padding_of_the_demonstrations_changes_nothing(scenario, demos):

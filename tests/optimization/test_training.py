@@ -50,7 +50,7 @@ def test_a_line_of_the_history_has_the_documented_keys_and_no_others() -> None:
     assert all(set(line) == KEYS and line["loss"] == {} for line in before)
     assert all(set(line) == KEYS | {"expert_weight"} for line in after)
     for line in after:
-        assert set(line["loss"]) == {"policy", "value", "entropy", "expert"}
+        assert set(line["loss"]) == {"policy", "value", "entropy", "divergence", "expert"}
         assert set(line["success"]) == {"place_last", "place_mean", "place_sum"}
         assert len(line["agent_return"]) == len(line["expert_weight"]) == 2
         assert line["team_return"] == pytest.approx(sum(line["agent_return"]))
@@ -101,7 +101,7 @@ def test_behaviour_cloning_takes_no_steps_of_the_environment(tmp_path: Path) -> 
 def test_ippo_needs_no_demonstrations_and_has_no_expert_weight() -> None:
     history = train(method="ippo", seeds=2).history
     assert all(set(line) == KEYS for line in history)
-    assert set(history[-1]["loss"]) == {"policy", "value", "entropy"}
+    assert set(history[-1]["loss"]) == {"policy", "value", "entropy", "divergence"}
 
 
 def test_rows_of_decisions_only_say_how_many_were_dropped_and_scored_starts_are_evaluated() -> None:
@@ -221,7 +221,7 @@ def test_a_seed_that_diverges_keeps_its_last_finite_state_and_the_others_go_on(
 
 def test_a_term_gets_demonstrations_for_what_it_needs_and_not_for_its_name() -> None:
     *ppo, expert = methods.METHODS["leed"].terms
-    assert [term.needs_demonstrations for term in (*ppo, expert)] == [False] * 3 + [True]
+    assert [term.needs_demonstrations for term in (*ppo, expert)] == [False] * 4 + [True]
     shown = methods.Method("named_otherwise", (*ppo, expert._replace(name="shown")))
     found, leed = train(method=shown, seeds=tiny_training.SEEDS), tiny_training.result()
     chex.assert_trees_all_equal(found.params, leed.params)
