@@ -10,7 +10,7 @@ import tiny_training
 from experiments import speed_parts, speed_timing
 from leed_jax.optimization import methods, minibatches, trainer
 
-CONFIG = tiny_training.CONFIG
+CONFIG = tiny_training.CONFIG.replace(kl_coefficient=0.0)  # else the rollout is followed by a pass
 STEPS = CONFIG.steps_per_update
 AGENTS, OBSERVATION, WIDTH, ACTIONS = 2, 1, 8, 3
 
