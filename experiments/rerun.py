@@ -2,9 +2,10 @@
 
     python -m experiments.rerun docs/results/suites/paper/mpe_simple_spread_N_3/leed
 
-On the same kind of device with the same versions every evaluation has to be the same, bit for bit;
-anywhere else the final scores have to lie within each other's intervals, or the intervals overlap.
-The exit status is 0 where that holds.
+On the same device with the same versions every evaluation has to be the same, bit for bit; a CPU is
+the same where its model and its instructions are, which cells from before that was written down do
+not say. Anywhere else the intervals of the final scores have to overlap. The exit status is 0 where
+that holds.
 """
 
 import argparse
@@ -25,13 +26,15 @@ from leed_jax.result_tables import interval
 
 DECISIVE = ("jax", "jaxlib", "jaxmarl", "flax", "optax", "numpy")
 """Packages whose versions may change the last digit."""
+DEVICE = ("device", "processor")
+"""Fields of ``config.json`` that may, too."""
 
 
 class Comparison(NamedTuple):
     """A published cell beside the same run now."""
 
     same_place: bool
-    """The same kind of device and versions, so that numbers must be equal."""
+    """The same device, processor and versions, so that numbers must be equal."""
     differences: list[str]
     """Of evaluations, the first few in words."""
     compared: int
@@ -84,7 +87,7 @@ def compare(published: Summary, folder: Path) -> Comparison:
     old = published.config.get("versions", {})
     new = about["versions"]
     return Comparison(
-        same_place=published.config.get("device") == about["device"]
+        same_place=all(published.config.get(name) == about[name] for name in DEVICE)
         and all(old.get(name) == new.get(name) for name in DECISIVE),
         differences=differences,
         compared=compared,
@@ -116,7 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = rerun(folder, Path(work))
     except (FileNotFoundError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    place = "the same device and versions" if found.same_place else "another device or versions"
+    place = "the same device and versions"
+    if not found.same_place:
+        place = "another device or other versions, or not known to be the same"
     console.print(f"{place}: {found.compared} numbers compared", highlight=False)
     console.print(f"{len(found.differences)} differ", highlight=False)
     for line in found.differences[:5]:

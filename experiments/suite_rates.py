@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import rich.console
 
-from experiments import speed_parts, suite_cells, suite_files, suite_runner, suites
+from experiments import speed_parts, suite_cells, suite_files, suite_runner, suite_tasks, suites
 from experiments.speed_timing import Program
 from experiments.suite_cells import Cell
 from leed_jax import arguments, execution, random_plans, scenarios, summary
@@ -141,7 +141,7 @@ def _program(cell: Cell) -> Program:
 
 def _quiet_updates(method: str, config: TrainConfig) -> int:
     """Updates before the first gradient step of methods that fill a memory first."""
-    if method not in suites.VALUE_BASED:
+    if method not in suite_tasks.VALUE_BASED:
         return 0
     starts = config.value_based.learning_starts
     return math.ceil(starts / config.steps_per_update)

@@ -58,6 +58,7 @@ def prepare(config: RunConfig) -> tuple[Path, dict[str, Any]]:
         "command": summaries.command(),
         "versions": summaries.versions(),
         "device": summaries.device(),
+        "processor": summaries.processor(),
         "git_revision": summaries.git_revision(),
     }
 

@@ -1,6 +1,7 @@
 """What a run's ``summary.json`` says: an interface that other programs read; its keys stay."""
 
 import datetime
+import hashlib
 import platform
 import shlex
 import subprocess
@@ -23,6 +24,12 @@ USAGE = (
     *("cost_usd", "seconds"),
 )
 """Of a model: what is told of asking it; of demonstrations that no model made, nothing is."""
+
+IDENTIFYING = (
+    *("vendor_id", "cpu family", "model", "model name", "stepping", "flags"),
+    *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features"),
+)
+"""Of /proc/cpuinfo, on x86 and on ARM: what says which instructions there are."""
 
 
 def head(scenario: Scenario, demos: Demonstrations) -> dict[str, Any]:
@@ -89,6 +96,25 @@ def device() -> str:
     first = jax.devices()[0]
     kind = platform.processor() or platform.machine() if first.platform == "cpu" else None
     return f"{len(jax.devices())} x {kind or first.device_kind} ({first.platform})"
+
+
+def processor(description: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's model, and a digest of what it can do: compilers round accordingly.
+
+    Two processors of one name may differ in both, and then in the last digits of a run on a CPU.
+
+    Args:
+      description: as Linux gives it; elsewhere the platform's own word is all there is.
+    """
+    try:
+        lines = description.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    pairs = (line.partition(":")[::2] for line in lines)
+    known = {name.strip(): value.strip() for name, value in pairs if name.strip() in IDENTIFYING}
+    name = known.get("model name") or platform.machine()
+    digest = hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()
+    return f"{name} {digest[:8]}"
 
 
 def command() -> str:

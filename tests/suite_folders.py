@@ -42,6 +42,7 @@ def write(root: Path, task: str, method: str, suite: str = "paper", group: str =
                 "config": loggers.jsonable(fields),
                 "cell": each.describe(),
                 "device": "toy",
+                "processor": "fast",
                 "versions": {"jax": "1"},
             }
         )

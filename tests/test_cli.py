@@ -260,7 +260,8 @@ def test_metrics_hold_every_method_in_order(finished: Path) -> None:
 
 def test_the_configuration_can_be_read_back(config: RunConfig, finished: Path) -> None:
     described = read(finished, "config.json")
-    assert set(described) == {"config", "command", "versions", "device", "git_revision"}
+    about = {"config", "command", "versions", "device", "processor", "git_revision"}
+    assert set(described) == about
     assert described["config"]["methods"] == ["leed", "ippo"]
     assert described["config"]["train"]["expert"] == dataclasses.asdict(config.train.expert)
 

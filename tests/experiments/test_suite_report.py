@@ -167,7 +167,7 @@ def test_a_rerun_is_compared_number_by_number(root, tmp_path):
     lines = list(suite_folders.lines(SMAX, "leed"))
 
     def compare(lines, **about):
-        machine = {"device": "toy", "versions": {"jax": "1"}, **about}
+        machine = {"device": "toy", "processor": "fast", "versions": {"jax": "1"}, **about}
         (again / "config.json").write_text(json.dumps(machine))
         (again / "summary.json").write_text(json.dumps(published.summary))
         (again / "metrics.jsonl").unlink(missing_ok=True)
@@ -184,6 +184,7 @@ def test_a_rerun_is_compared_number_by_number(root, tmp_path):
     assert other.differences == ["seed 0, 400 steps: won was 0.9 and is 0.900001"]
     elsewhere = compare(lines, device="another")
     assert not elsewhere.same_place and elsewhere.good
+    assert not compare(lines, processor="faster").same_place
     apart = {"low": 7.0, "high": 8.0, "iqm": 7.5}
     assert not elsewhere._replace(now=apart).good
     assert not compare([]).good
