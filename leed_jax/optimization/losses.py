@@ -57,8 +57,8 @@ class Predictions(NamedTuple):
     value: Float[Array, "B"]
     expert_policy: distributions.Distribution
     """In the states of the demonstrations."""
-    before: distributions.Distribution | None = None
-    """The policy as it was before the update, in the states of the rollout; for terms that ask."""
+    before: Any = None
+    """A distribution of the same kind as `policy`: that before the update, for terms that ask."""
 
 
 class Term(NamedTuple):
@@ -135,7 +135,6 @@ def divergence(
     distribution's divergence sees that (Schulman et al. 2017, 1707.06347, section 4).
     """
     del expert, config
-    assert predictions.before is not None  # `DIVERGENCE` says that it needs one
     return masked_mean(predictions.before.divergence(predictions.policy), batch.decision)
 
 
