@@ -24,7 +24,7 @@ import numpy as np
 from leed_jax import execution, instructions, versions
 from leed_jax.demonstrations import Demonstrations
 from leed_jax.execution import Executed
-from leed_jax.generation import clients, feedback, generate, transcripts
+from leed_jax.generation import clients, feedback, generate, records, transcripts
 from leed_jax.generation.config import GenerationConfig
 from leed_jax.generation.prompts import Goal, PlanKind
 from leed_jax.instructions import Plan
@@ -147,7 +147,7 @@ def _execute(scenario: Scenario, plans: list[Plan], num_episodes: int, seed: int
 
 def _first_answers(scenario: Scenario, plans: PlanKind, goal: Goal, folder: Path) -> Path:
     """The recorded conversation up to its first answers that were executed, as a file."""
-    wanted = transcripts.specification(scenario, plans, goal)
+    wanted = records.specification(scenario, plans, goal)
     whole = transcripts.recorded(wanted)[0]
     first = min(
         (kept.round for kept in whole.rounds if kept.outcome.team_return is not None),

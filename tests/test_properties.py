@@ -19,8 +19,8 @@ from leed_jax import answers, cli, demonstrations, instructions, loggers, scenar
 from leed_jax.cli import RunConfig
 from leed_jax.config import ExpertConfig, NetworkConfig, TrainConfig
 from leed_jax.demonstrations import DemonstrationArrays, Demonstrations
-from leed_jax.generation import GenerationConfig, transcripts
-from leed_jax.generation.transcripts import Message, Outcome, Round, Unanswered
+from leed_jax.generation import GenerationConfig, records, transcripts
+from leed_jax.generation.records import Message, Outcome, Round, Unanswered
 from leed_jax.instructions import (
     ANY_EPISODE,
     AgentPlan,
@@ -232,9 +232,9 @@ rounds = st.builds(
 def test_a_transcript_comes_back_from_its_file(
     kept: list[Round], ended: str | None, conversation: int, name: str
 ) -> None:
-    wanted = transcripts.Specification(name, {"a": [1, None, "b"]}, "relational", "return")
+    wanted = records.Specification(name, {"a": [1, None, "b"]}, "relational", "return")
     silent = Unanswered(round=1, prompt=[], source="litellm", failures=("one",), reason="none")
-    made = transcripts.transcript(wanted, conversation, kept, ended, unanswered=[silent])
+    made = records.transcript(wanted, conversation, kept, ended, unanswered=[silent])
     with tempfile.TemporaryDirectory() as folder:
         path = transcripts.create(Path(folder, "kept.json"), made)
         assert transcripts.load(path) == made and made.specification == wanted
@@ -242,11 +242,11 @@ def test_a_transcript_comes_back_from_its_file(
 
 WRITER = """
 import sys
-from leed_jax.generation import transcripts
-from leed_jax.generation.transcripts import Message, Outcome, Round
+from leed_jax.generation import records, transcripts
+from leed_jax.generation.records import Message, Outcome, Round
 
 folder, writer = sys.argv[1:]
-wanted = transcripts.Specification("toy/line", {}, "relational", "return")
+wanted = records.Specification("toy/line", {}, "relational", "return")
 for conversation in range(5):
     path = transcripts.new_path(folder, wanted, conversation, "litellm")
     kept = []
@@ -254,7 +254,7 @@ for conversation in range(5):
         prompt = [Message(role="user", content="x" * 20_000)]
         facts = dict(round=number, prompt=prompt, model=writer, date="", source="litellm")
         kept.append(Round(answer=writer, outcome=Outcome(valid=True), **facts))
-        made = transcripts.transcript(wanted, conversation, kept)
+        made = records.transcript(wanted, conversation, kept)
         if number == 1:
             path = transcripts.create(path, made)
         else:
@@ -273,7 +273,7 @@ def test_processes_that_record_into_one_folder_lose_and_mix_nothing(tmp_path: Pa
     for process in running:
         _, said = process.communicate()
         assert process.returncode == 0, said
-    wanted = transcripts.Specification("toy/line", {}, "relational", "return")
+    wanted = records.Specification("toy/line", {}, "relational", "return")
     found = transcripts.recorded(wanted, tmp_path)
     assert len(found) == 15
     by = {(item.rounds[0].model, item.conversation) for item in found}

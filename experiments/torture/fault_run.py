@@ -19,7 +19,13 @@ from typing import Any
 
 from experiments.torture.fault_server import FaultServer
 from leed_jax import scenarios
-from leed_jax.generation import GenerationConfig, GenerationError, generate_plans, transcripts
+from leed_jax.generation import (
+    GenerationConfig,
+    GenerationError,
+    generate_plans,
+    records,
+    transcripts,
+)
 from leed_jax.scenarios import Scenario
 
 KEY_VARIABLE, KEY = "LEED_TORTURE_KEY", "tk/Zq9+planted=secret.0123456789"
@@ -187,7 +193,7 @@ def config(api_base: str, conversations: int, **changes: Any) -> GenerationConfi
 
 def good_answer(scenario: Scenario) -> str:
     """A valid answer for ``scenario``: the first that was recorded."""
-    wanted = transcripts.specification(scenario, "relational", "learnable")
+    wanted = records.specification(scenario, "relational", "learnable")
     rounds = (kept for item in transcripts.recorded(wanted) for kept in item.rounds)
     return next(kept.answer for kept in rounds if kept.outcome.valid)
 

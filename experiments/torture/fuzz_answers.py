@@ -7,7 +7,7 @@ from typing import Any
 from experiments.torture.check_answers import valid
 from experiments.torture.mutations import MUTATIONS
 from leed_jax import answers, instructions, scenarios
-from leed_jax.generation import clients, transcripts
+from leed_jax.generation import clients, records, transcripts
 from leed_jax.generation.clients import Answer
 from leed_jax.instructions import ANY_EPISODE, Choice, Command, Condition, Number, Vocabulary
 from leed_jax.random_plans import random_plan
@@ -39,7 +39,7 @@ class Cases:
             self.bases.append((TOY, (ANY_EPISODE,), text))
         for name in recorded:
             scenario = scenarios.make(name)
-            wanted = transcripts.specification(scenario, "relational", "learnable")
+            wanted = records.specification(scenario, "relational", "learnable")
             for item in transcripts.recorded(wanted):
                 for kept in item.rounds:
                     self.bases.append((scenario.vocabulary, (ANY_EPISODE,), kept.answer))

@@ -7,7 +7,7 @@ from typing import Any
 
 from leed_jax.commands.tables import print_table
 from leed_jax.generation import transcripts
-from leed_jax.generation.transcripts import Transcript
+from leed_jax.generation.records import Transcript
 
 
 def add(commands: Any) -> None:

@@ -11,7 +11,7 @@ from leed_jax.generation.clients import (
 from leed_jax.generation.config import GenerationConfig
 from leed_jax.generation.generate import Generated, generate_demonstrations, generate_plans
 from leed_jax.generation.preview import Preview, preview_generation
-from leed_jax.generation.transcripts import TranscriptDriftWarning
+from leed_jax.generation.replay import TranscriptDriftWarning
 
 __all__ = [
     "Answer",

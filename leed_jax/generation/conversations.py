@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from leed_jax.generation import clients, groups, transcripts
+from leed_jax.generation import clients, groups, records, transcripts
 from leed_jax.generation.clients import Answer, RoundResult
 from leed_jax.generation.feedback import Score
 from leed_jax.generation.groups import Accepted, Part
 from leed_jax.generation.prompts import Request, Review
-from leed_jax.generation.transcripts import Outcome, Round, Specification, Unanswered
+from leed_jax.generation.records import Outcome, Round, Specification, Unanswered
 from leed_jax.instructions import Plan
 
 
@@ -105,7 +105,7 @@ class Conversation:
         self.recorded[self.round, request.group] = Round(
             round=self.round,
             group=request.group,
-            prompt=[transcripts.Message(**message) for message in request.messages],
+            prompt=[records.Message(**message) for message in request.messages],
             answer=clients.clean(answer.text),
             source=source,
             outcome=Outcome(valid=rejection is None, rejection=rejection),
@@ -121,7 +121,7 @@ class Conversation:
             Unanswered(
                 round=self.round,
                 group=request.group,
-                prompt=[transcripts.Message(**message) for message in request.messages],
+                prompt=[records.Message(**message) for message in request.messages],
                 source=source,
                 failures=tuple(failures),
                 reason=clients.shorten(clients.scrub(reason)),
@@ -156,7 +156,7 @@ class Conversation:
         if self.path is None or not (self.recorded or self.unanswered):
             return
         rounds = [kept for _, kept in sorted(self.recorded.items())]
-        made = transcripts.transcript(
+        made = records.transcript(
             self.specification,
             self.index,
             rounds,

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 from leed_jax import answers, files
-from leed_jax.generation import clients, transcripts
+from leed_jax.generation import clients, replay
 from leed_jax.generation.clients import Answer, AnswersNeeded
 from leed_jax.generation.prompts import Request
 
@@ -54,12 +54,12 @@ class Files:
             files.write(prompt, request.text)
             raise AnswersNeeded([(prompt, answer)])
         if prompt.is_file():
-            line = transcripts.first_difference(prompt.read_text("utf-8", "replace"), request.text)
+            line = replay.first_difference(prompt.read_text("utf-8", "replace"), request.text)
             if line is not None:
                 warnings.warn(
                     f"{answer} answers a prompt that reads otherwise by now ({line}); remove "
                     "both files to be asked anew",
-                    transcripts.TranscriptDriftWarning,
+                    replay.TranscriptDriftWarning,
                     stacklevel=2,
                 )
         with answer.open("rb") as file:

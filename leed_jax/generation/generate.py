@@ -14,7 +14,7 @@ from jaxtyping import Array, Key
 
 from leed_jax import episodes, execution, instructions, versions
 from leed_jax.demonstrations import Demonstrations
-from leed_jax.generation import clients, display, prompts, scoring, sources, transcripts
+from leed_jax.generation import clients, display, prompts, records, scoring, sources
 from leed_jax.generation import reviewers as reviewing
 from leed_jax.generation.budget import Budget
 from leed_jax.generation.clients import AnswersNeeded, Client, GenerationError, RoundResult, Usage
@@ -102,7 +102,7 @@ def generate_plans(
     names = reviewing.names(every)
     asked = question(scenario, plans, goal, config)
     scored = _scored_keys(scenario, config, plans)
-    wanted = transcripts.specification(scenario, plans, goal, names)
+    wanted = records.specification(scenario, plans, goal, names)
     client, source = sources.client(model, config, wanted, transcript)
     conversations = sources.conversations(client, config, wanted, source, transcript, asked)
     with display.show(progress, len(conversations)) as report:

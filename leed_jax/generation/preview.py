@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from leed_jax.generation import files, generate, groups, llm, transcripts
+from leed_jax.generation import files, generate, groups, llm, records, transcripts
 from leed_jax.generation.clients import GenerationError
 from leed_jax.generation.config import GenerationConfig
 from leed_jax.generation.prompts import Goal, PlanKind, Request
@@ -114,7 +114,7 @@ def _all_rounds(requests: tuple[Request, ...], config: GenerationConfig, answer:
 def _recorded_answer(scenario: Scenario, plans: PlanKind, goal: Goal) -> int | None:
     """Mean tokens of the answers that came with the package; None where there are none."""
     try:
-        found = transcripts.recorded(transcripts.specification(scenario, plans, goal))
+        found = transcripts.recorded(records.specification(scenario, plans, goal))
     except GenerationError:
         return None
     lengths = [len(kept.answer) / 3 for one in found for kept in one.rounds]

@@ -2,7 +2,7 @@
 
 import os
 
-from leed_jax.generation import files, groups, llm, transcripts
+from leed_jax.generation import files, groups, llm, records, replay, transcripts
 from leed_jax.generation.clients import Client
 from leed_jax.generation.config import GenerationConfig
 from leed_jax.generation.conversations import Conversation
@@ -12,7 +12,7 @@ from leed_jax.generation.groups import Question
 def client(
     model: str | Client,
     config: GenerationConfig,
-    wanted: transcripts.Specification,
+    wanted: records.Specification,
     transcript: str | os.PathLike[str] | None,
 ) -> tuple[Client, str]:
     """Who answers, and the name of the source, as transcripts hold it.
@@ -28,7 +28,7 @@ def client(
             )
         return model, str(getattr(model, "source", "custom"))
     if model == "replay":
-        return transcripts.Replay(transcripts.recorded(wanted, transcript)), "replay"
+        return replay.Replay(transcripts.recorded(wanted, transcript)), "replay"
     if model.startswith(files.PREFIX):
         return files.Files(model.removeprefix(files.PREFIX)), "chat"
     return llm.LiteLLM(model, config), "litellm"
@@ -37,7 +37,7 @@ def client(
 def conversations(
     answering: Client,
     config: GenerationConfig,
-    wanted: transcripts.Specification,
+    wanted: records.Specification,
     source: str,
     transcript: str | os.PathLike[str] | None,
     question: Question,
@@ -49,7 +49,7 @@ def conversations(
         asked in the groups that were recorded.
       ValueError: ``transcript`` is a file where a folder is needed.
     """
-    if isinstance(answering, transcripts.Replay):
+    if isinstance(answering, replay.Replay):
         # All that was recorded is played, whatever the settings say about asking.
         return [
             Conversation(index, wanted, item.last_round, None, groups.parts(question, item.groups))

@@ -23,6 +23,7 @@ from leed_jax.generation import (
     generate_plans,
     llm,
     prompts,
+    records,
     transcripts,
 )
 from leed_jax.scenarios import Scenario
@@ -213,7 +214,7 @@ def test_an_unused_port_is_one() -> None:
 
 def test_a_scenario_without_a_plain_name_stays_in_the_folder(tmp_path: Path) -> None:
     for name in ("..", "/", "\u4ea4\u901a", "", "../../etc", "/etc/passwd"):
-        wanted = transcripts.Specification(name, {"a": "../.."}, "relational", "learnable")
+        wanted = records.Specification(name, {"a": "../.."}, "relational", "learnable")
         path = transcripts.new_path(tmp_path, wanted, 0, "litellm")
         assert path.resolve().is_relative_to(tmp_path.resolve()), name
         assert path.parent.parent == tmp_path and path.parent.name not in ("", ".", "..")
@@ -222,12 +223,12 @@ def test_a_scenario_without_a_plain_name_stays_in_the_folder(tmp_path: Path) -> 
 def test_a_link_in_the_place_of_a_transcript_is_not_written_through(
     line: Scenario, tmp_path: Path
 ) -> None:
-    wanted = transcripts.specification(line, "relational", "learnable")
+    wanted = records.specification(line, "relational", "learnable")
     path = transcripts.new_path(tmp_path / "kept", wanted, 0, "litellm")
     path.parent.mkdir(parents=True)
     (tmp_path / "victim").write_text("precious")
     path.symlink_to(tmp_path / "victim")
-    made = transcripts.transcript(wanted, 0, [])
+    made = records.transcript(wanted, 0, [])
     written = transcripts.create(path, made)
     assert written != path and written.parent == path.parent
     transcripts.save(path, made)

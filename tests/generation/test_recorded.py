@@ -11,6 +11,7 @@ from leed_jax.generation import (
     TranscriptDriftWarning,
     generate_demonstrations,
     generate_plans,
+    records,
     transcripts,
 )
 from leed_jax.scenarios import Scenario
@@ -37,8 +38,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def kept(scenario: Scenario, plans: str, goal: str) -> list[transcripts.Transcript]:
-    return transcripts.recorded(transcripts.specification(scenario, plans, goal))
+def kept(scenario: Scenario, plans: str, goal: str) -> list[records.Transcript]:
+    return transcripts.recorded(records.specification(scenario, plans, goal))
 
 
 def test_every_shipped_file_is_listed_here() -> None:

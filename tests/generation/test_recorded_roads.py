@@ -3,7 +3,7 @@
 import pytest
 
 from leed_jax import scenarios
-from leed_jax.generation import generate_plans, transcripts
+from leed_jax.generation import generate_plans, records, transcripts
 from leed_jax.road import fleets, shipped
 
 # Score of the best round, (ff - seconds) / (ff - so), as the documentation quotes it.
@@ -70,6 +70,6 @@ def test_the_same_answers_serve_another_reward_and_horizon():
     options = {"reward": "team", "departure_jitter": 0, "horizon": 150}
     own = scenarios.make("road/berlin_adlershof")
     other = scenarios.make("road/berlin_adlershof", **options)
-    assert transcripts.specification(own, "relational", "learnable") == transcripts.specification(
+    assert records.specification(own, "relational", "learnable") == records.specification(
         other, "relational", "learnable"
     )

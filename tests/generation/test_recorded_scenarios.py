@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from leed_jax import answers, scenarios
-from leed_jax.generation import generate_demonstrations, prompts, transcripts
+from leed_jax.generation import generate_demonstrations, prompts, records, replay, transcripts
 from leed_jax.generation.config import GenerationConfig
 from leed_jax.generation.generate import _start_keys, _states
 
@@ -28,9 +28,9 @@ PROMISED = {
 QUICK = {"coin_game/3x3", "mpe/simple_speaker_listener", "overcooked_v2/cramped_room"}
 
 
-def conversation(name: str) -> transcripts.Transcript:
+def conversation(name: str) -> records.Transcript:
     scenario = scenarios.make(name)
-    (found,) = transcripts.recorded(transcripts.specification(scenario, "relational", "learnable"))
+    (found,) = transcripts.recorded(records.specification(scenario, "relational", "learnable"))
     return found
 
 
@@ -42,7 +42,7 @@ def test_the_question_reads_as_it_was_answered_and_every_valid_answer_still_is(n
         scenario, kind="relational", goal="learnable", starts=_states(scenario, keys)
     )
     first = "\n\n".join(message.content for message in found.rounds[0].prompt)
-    assert transcripts.first_difference(first, asked.text) is None
+    assert replay.first_difference(first, asked.text) is None
     assert len(found.rounds) >= 2  # an answer, and feedback on it
     for number, recorded in enumerate(found.rounds, 1):
         assert recorded.round == number and recorded.source == "chat"

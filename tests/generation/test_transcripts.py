@@ -16,6 +16,8 @@ from leed_jax.generation import (
     TranscriptDriftWarning,
     generate_demonstrations,
     generate_plans,
+    records,
+    replay,
     transcripts,
 )
 from leed_jax.scenarios import Scenario
@@ -174,14 +176,14 @@ def test_a_file_that_is_too_large_is_refused_unread(
 
 def test_options_become_file_names_that_every_system_takes() -> None:
     options = {"map": "a/b:c\\d", "sight": 0.5, "names": ["x", "y"]}
-    slug = transcripts.Specification("smax/3m", options, "relational", "return").slug
+    slug = records.Specification("smax/3m", options, "relational", "return").slug
     assert slug.count("/") == 1 and not set(slug) & set(':\\[]" ,')
 
 
 def test_in_the_feedback_numbers_may_differ_and_words_may_not():
     before = "Go 3 steps\n# Your previous answer\nIt was 1.5 (the best of your answers so far: 2)."
     device = before.replace("1.5 (the best of your answers so far: 2)", "-1.6")
-    assert transcripts.first_difference(before, device) is None
-    told = transcripts.first_difference(before, before.replace("It was", "It is"))
+    assert replay.first_difference(before, device) is None
+    told = replay.first_difference(before, before.replace("It was", "It is"))
     assert told is not None and told.startswith("line 3 was")
-    assert transcripts.first_difference(before, before.replace("Go 3", "Go 4")) is not None
+    assert replay.first_difference(before, before.replace("Go 3", "Go 4")) is not None
