@@ -125,8 +125,8 @@ def _released(found: list[Outcome], folder: Path, written: list[Path]) -> Iterat
     yield "## The suite `released`"
     yield _command("released", found)
     yield (
-        "LEED with the divergence and the polynomial schedule of the search's third round on the "
-        "tasks of `paper`, beside its defaults."
+        "LEED with the divergence and the polynomial schedule of the search's third round on tasks "
+        "of every family in `paper`, beside its defaults."
     )
     usual = suite_results.load(folder.parent, "paper")
     yield markdown(suite_tables.beside_default(usual, found))

@@ -18,8 +18,9 @@ from experiments.suite_rates import Rate
 from leed_jax import comparisons, statistics
 from leed_jax.optimization import methods
 
-ANSWER_SECONDS = 60.0
-"""Assumed for an answer of a language model where its recording has no time, as chats have not."""
+ANSWER_SECONDS = 150.0
+"""Assumed for an answer of a language model where its recording has no time, as chats have not:
+the median of six that were timed (``docs/results/answers``; docs/benchmarks.md)."""
 
 
 class Outcome(NamedTuple):
