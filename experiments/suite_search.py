@@ -75,5 +75,6 @@ def search() -> list[Cell]:
 
 
 def released() -> list[Cell]:
-    """LEED with the third round's last candidate for the default, on all tasks of ``paper``."""
-    return [task.changed(POLYNOMIAL, HELD).cell("released", "leed", "released") for task in PAPER]
+    """LEED with the third round's last candidate for the default, beside ``paper``."""
+    changed = [task.changed(POLYNOMIAL, HELD) for task in RELEASED_TASKS]
+    return [task.cell("released", "leed", "released") for task in changed]
