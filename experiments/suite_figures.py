@@ -93,8 +93,8 @@ def growth(outcomes: list[Outcome], family: str) -> Figure:
     figure, panels = _panels(3)
     measures: list[tuple[str, Callable[[Outcome], float]]] = [
         ("normalised score", lambda each: float(np.mean(each.normalised))),
-        ("environment steps to 0.5,\ndemonstrations' counted", _halfway),
-        ("training seconds per million steps", _rate),
+        ("environment steps to 0.5,\ndemonstrations' counted", halfway),
+        ("training seconds per million steps", rate),
     ]
     for axes, (name, read) in zip(panels, measures, strict=True):
         for variant in dict.fromkeys(each.variant for each in here):
@@ -120,7 +120,8 @@ def agents(each: Outcome) -> int:
     return int(number) if found else 0
 
 
-def _halfway(each: Outcome) -> float:
+def halfway(each: Outcome) -> float:
+    """Environment steps to the middle of the task's scale, all counted; NaN where not reached."""
     limits = score_bounds.of_task(each.task).bounds
     if limits is None:
         return math.nan
@@ -128,7 +129,8 @@ def _halfway(each: Outcome) -> float:
     return math.nan if steps is None else steps
 
 
-def _rate(each: Outcome) -> float:
+def rate(each: Outcome) -> float:
+    """Seconds of training per million environment steps of a seed; NaN without steps."""
     steps = each.env_steps * len(each.final)
     return 1e6 * each.train_seconds / steps if steps else math.nan
 

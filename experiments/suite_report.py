@@ -10,6 +10,7 @@ from experiments import (
     marl_eval,
     suite_cells,
     suite_figures,
+    suite_growth,
     suite_rates,
     suite_results,
     suite_tables,
@@ -148,13 +149,22 @@ def _ablations(found: list[Outcome], folder: Path, written: list[Path]) -> Itera
 def _growth(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator[str]:
     yield "## The suite `scalability`"
     yield _command("scalability", found)
-    yield markdown(suite_tables.finals(found))
+    yield (
+        "Team returns of different numbers of agents are not comparable; the measures beside them "
+        "are. Half the scale is the middle between 0 and 1 as below; steps count the "
+        "demonstrations'. Seconds are of training, taken while two cells shared two cores, so they "
+        "are rough. Tokens, an estimate (4 characters each), are those of all prompts and answers."
+    )
     for family, name in (("mpe/simple_spread", "particles"), ("road/", "roads")):
         here = [each for each in found if each.task.startswith(family)]
         if here:
+            yield f"### {name.title()}"
+            yield markdown(suite_growth.table(here, family))
             path = folder / f"{name}.png"
             written.append(suite_figures.save(suite_figures.growth(here, family), path))
             yield f"![{name}: score and cost over agents](figure:scalability/{path.name})"
+    yield "### Normalisation of these tasks"
+    yield markdown(suite_tables.bounds(found))
 
 
 def _how_counted(found: list[Outcome]) -> str:

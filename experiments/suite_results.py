@@ -49,6 +49,8 @@ class Outcome(NamedTuple):
     train_seconds: float
     planned: float = float("nan")
     """Score of the plan itself on the starts of the evaluations; NaN where not measured."""
+    measures: Mapping[str, float] = {}
+    """The scenario's other measures at the end of training, IQM over seeds."""
     side_by_side: bool = False
     """Seconds are those of `suite_rates`, of a single seed, and not what the cell took."""
 
@@ -132,6 +134,7 @@ def outcome(cell: Summary, rates: Mapping[str, Rate] | None = None) -> Outcome:
         assumed=helped and not told and calls > 0,
         env_steps=entry["env_steps"],
         train_seconds=train_seconds,
+        measures={name: found["iqm"] for name, found in entry["success"].items() if name != metric},
         side_by_side=timed is not None,
     )
 
