@@ -40,15 +40,15 @@ class Targets(NamedTuple):
     valid: Bool[Array, "M"]
 
 
-def targets(rows: Rows, following: Float[Array, "T B"], gamma: float) -> Targets:
+def targets(rows: Rows, following: Float[Array, "R B"], gamma: float) -> Targets:
     """Of all rows but the last, flattened.
 
     Args:
-      rows: one behind the other.
-      following: the team's value of the best actions in each of them.
+      rows: one behind the other, R + 1 of them.
+      following: the team's value of the best actions in each but the first.
       gamma: discount.
     """
-    bootstrapped = jnp.where(rows.terminated[:-1], 0.0, following[1:])
+    bootstrapped = jnp.where(rows.terminated[:-1], 0.0, following)
     wanted = rows.reward[:-1] + gamma * bootstrapped
     return Targets(wanted.ravel(), rows.valid[:-1].ravel())
 
@@ -62,15 +62,27 @@ def loss(
     config: TrainConfig,
 ) -> Float[Array, ""]:
     """Mean squared temporal-difference error of the team over the valid rows."""
-    rows = seen.rows
-    present, values = team_values(network, mixer, params, seen, lambda values: rows.action)
+    rows, double = seen.rows, config.value_based.double_q
+    count = len(rows.reward) - 1
+    # Predicted are the values of all rows but the last, bootstrapped those of all but the first. Of
+    # pairs of rows that is half the work; a recurrent network must go through all of them.
+    recurrent = config.network.recurrent
+    here = rows if recurrent or double else _part(rows, slice(None, -1))
+    there = rows if recurrent else _part(rows, slice(1, None))
+    present, values = team_values(
+        network, mixer, params, seen._replace(rows=here), lambda _: here.action
+    )
 
     def best(values: Array) -> Array:
-        return jnp.where(rows.action_mask, values, -jnp.inf).argmax(-1)
+        return jnp.where(there.action_mask, values, -jnp.inf).argmax(-1)
 
-    choose = (lambda _: best(values)) if config.value_based.double_q else best
-    following, _ = team_values(network, mixer, target, seen, choose)
-    wanted = targets(rows, jax.lax.stop_gradient(following), config.gamma)
+    choose = (lambda _: best(values[-len(there.reward) :])) if double else best
+    following, _ = team_values(network, mixer, target, seen._replace(rows=there), choose)
+    wanted = targets(rows, jax.lax.stop_gradient(following[-count:]), config.gamma)
     nothing: Any = None
-    predictions = losses.Predictions(nothing, present[:-1].ravel(), nothing)
+    predictions = losses.Predictions(nothing, present[:count].ravel(), nothing)
     return losses.TEAM_ERROR.loss(predictions, wanted, None, config)
+
+
+def _part(rows: Rows, part: slice) -> Rows:
+    return jax.tree.map(lambda leaf: leaf[part], rows)

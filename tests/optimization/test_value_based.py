@@ -129,7 +129,7 @@ def rows(**changes: Any) -> Rows:
 
 
 def test_targets_bootstrap_over_a_time_limit_and_not_over_an_end() -> None:
-    following = jnp.array([10.0, 20.0, 30.0, 40.0, 50.0])[:, None]
+    following = jnp.array([20.0, 30.0, 40.0, 50.0])[:, None]
     limit = temporal_difference.targets(rows(), following, 0.5)
     # The row behind the time limit is the last observation; from it to the next episode no step.
     assert limit.target.tolist() == [1 + 10.0, 2 + 15.0, 0 + 20.0, 3 + 25.0]
