@@ -22,8 +22,8 @@ COSTS = {
     "bc_ppo": 1.2,
     "dagger": 1.4,
     "bc": 0.5,
-    "vdn": 1.5,
-    "qmix": 2.0,
+    "vdn": 5.0,
+    "qmix": 8.0,
 }
 """Seconds beside IPPO's for as many steps, where a method was not measured on a task; rough."""
 UNKNOWN = 5_000.0

@@ -103,13 +103,21 @@ def uses_demonstrations(method: str) -> bool:
 
 
 def outcome(cell: Summary, rates: Mapping[str, Rate] | None = None) -> Outcome:
-    """The numbers of a published cell; seconds by the task's rates, where it has any."""
+    """The numbers of a published cell; seconds by the task's rates, where it has any.
+
+    Raises:
+      ValueError: it was never measured by the score of its task, which would look like a score of
+        nothing.
+    """
     about, method = cell.cell, cell.cell.method
     metric = score_bounds.of_task(about.task).metric
     raw = Results(Path(), cell.config, cell.summary, cell.metrics)
     steps, seconds = (folders.curve(raw, method, metric, x) for x in ("env_steps", "seconds"))
     lines = [line for line in cell.metrics if line["method"] == method]
     last = {line["seed"]: folders.read(line, metric) for line in lines}
+    if metric != score_bounds.RETURN and not any(metric in line["success"] for line in lines):
+        known = ", ".join(lines[-1]["success"])
+        raise ValueError(f"{about.place}: no {metric} in metrics.jsonl, which has {known}")
     helped = uses_demonstrations(method)
     llm = cell.summary.get("llm") or {}
     told, calls = llm.get("seconds") or 0.0, llm.get("calls") or 0

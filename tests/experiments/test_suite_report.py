@@ -56,6 +56,13 @@ def test_efficiency_counts_demonstrations_and_answers(found):
     assert tables.medians(grid)[0] == "of its steps: 0.400"
 
 
+def test_a_cell_without_its_task_s_score_is_no_cell_without_success(root):
+    cell = next(each for each in suite_cells.load_all(root, "paper") if each.cell.task == SMAX)
+    lines = [{**line, "success": {"lost": 0.0}} for line in cell.metrics]
+    with pytest.raises(ValueError, match=r"smax_3m/bc: no won in metrics.jsonl, which has lost"):
+        suite_results.outcome(cell._replace(metrics=lines))
+
+
 def test_what_is_never_reached_makes_the_median_infinite(found):
     poor = [each._replace(steps=each.steps._replace(values=each.steps.values - 1000),
                           seconds=each.seconds._replace(values=each.seconds.values - 1000))
