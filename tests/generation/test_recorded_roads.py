@@ -19,7 +19,7 @@ BERLIN = {
     (64, 2): 0.996,
 }
 OW = ((8, 0), (16, 0))
-# Seconds per vehicle; drawn fleets, without stored references, asked once.
+# Seconds per vehicle; asked once.
 LARGE = {(128, 0): 175.0, (512, 0): 230.6}
 SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in BERLIN if case != (16, 0)]
 

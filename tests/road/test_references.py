@@ -71,8 +71,9 @@ def test_the_references_of_a_shipped_fleet_are_those_of_the_table():
     )
 
 
+# That of 512 vehicles takes half an hour.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", [name for name in TABLE if "_n512_" not in name])
 def test_the_references_of_every_shipped_fleet_are_those_of_the_table(name):
     # A fleet has several equilibria: from other starts they lay up to 4 % apart.
     print(check(name, rounds=None, ue_within=0.03), file=sys.stderr)
