@@ -6,6 +6,10 @@ Both sides train on MPE's simple_spread with the settings of the script's YAML f
 steps, epochs, minibatches, learning rate, networks. Seed by seed they take turns; what is there
 already is not run again. Compared is what both can say of themselves: the return of the training
 episodes, sampled actions, summed over the team.
+
+Their environment tells no time limit from an end: behind an episode's last step nothing is
+bootstrapped. Ours does it right, which is another problem to learn, so ours is run twice: as it is,
+and with the limit as the end, as theirs.
 """
 
 import dataclasses
@@ -26,13 +30,15 @@ from experiments import jaxmarl_peer
 from experiments.jaxmarl_peer import Peer
 from leed_jax import files, loggers, statistics, summary
 from leed_jax.config import NetworkConfig, TrainConfig
+from leed_jax.types import ArrayEnv
 
 POINTS = 20
 """Of a curve; each the mean over as many updates."""
 _COUNTED = (
     "our steps include the one that resets an environment, 1 in 27; theirs takes a time limit for "
-    "the end of the return, ours bootstraps there"
+    "the end of the return, and so does ours where it is called ended, otherwise it bootstraps"
 )
+THEIRS, OURS, ENDED = "theirs", "ours", "ended"
 
 
 class Side(NamedTuple):
@@ -139,33 +145,42 @@ def compare(config: Comparison, method: str) -> dict[str, Any]:
     logged: list[dict[str, Any]] = []
     train = jaxmarl_peer.load(config.checkout, peer, logged.append)(dict(task.theirs))
     theirs: Any = jax.jit(train)
-    trained = leed.make_train(scenario, task.ours, method)
-    ours: Any = jax.jit(trained.run)
+    envs = {OURS: scenario.env, ENDED: limit_ends(scenario.env)}
+    trained = {name: leed.make_train(env, task.ours, method) for name, env in envs.items()}
+    ours: dict[str, Any] = {name: jax.jit(each.run) for name, each in trained.items()}
     for seed in range(len(runs), config.seeds):
         logged.clear()
         began = time.perf_counter()
         # Keys of the old kind, as in the script's own main.
         results = jax.block_until_ready(theirs(jax.random.PRNGKey(seed)))
         jax.effects_barrier()
-        between = time.perf_counter()
-        found = returns(results, logged)
-        _, metrics = jax.block_until_ready(ours(jax.random.key(seed), trained.data))
-        own = _our_returns(metrics)
-        if len(found) != updates or len(own) != updates:
-            raise ValueError(f"{peer.script} told {len(found)} returns of {updates} updates")
-        runs.append(
-            {
-                "seed": seed,
-                "theirs": windows(found).tolist(),
-                "ours": windows(own).tolist(),
-                # With compilation, in the first of them.
-                "seconds": {"theirs": between - began, "ours": time.perf_counter() - between},
-            }
-        )
+        seconds = {THEIRS: time.perf_counter() - began}
+        curves = {THEIRS: returns(results, logged)}
+        for name, run in ours.items():
+            began = time.perf_counter()
+            _, metrics = jax.block_until_ready(run(jax.random.key(seed), trained[name].data))
+            seconds[name] = time.perf_counter() - began
+            curves[name] = _our_returns(metrics)
+        if any(len(curve) != updates for curve in curves.values()):
+            lengths = {name: len(curve) for name, curve in curves.items()}
+            raise ValueError(f"{peer.script}: returns of {updates} updates expected, got {lengths}")
+        told_curves = {name: windows(curve).tolist() for name, curve in curves.items()}
+        # Seconds are with compilation, in the first run.
+        runs.append({"seed": seed, **told_curves, "seconds": seconds})
         told = {**head, "versions": summary.versions(), "device": summary.device(), "runs": runs}
         told["reached"] = reached(runs, task.ours)
         files.write(path, json.dumps(loggers.jsonable(told), indent=1) + "\n")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def limit_ends(env: ArrayEnv) -> ArrayEnv:
+    """The same environment with its time limit as an end."""
+
+    def step(key: Any, state: Any, action: Any) -> Any:
+        after, seen = env.step(key, state, action)
+        return after, seen._replace(terminated=seen.terminated | seen.truncated)
+
+    return env._replace(step=step)
 
 
 def _our_returns(metrics: Any) -> Float[np.ndarray, "U"]:
@@ -194,10 +209,11 @@ def windows(returns: Float[np.ndarray, "U"]) -> Float[np.ndarray, "V"]:
 
 
 def reached(runs: list[dict[str, Any]], config: TrainConfig) -> list[dict[str, Any]]:
-    """IQM over seeds of both sides with 95 % intervals, and of ours less theirs, at equal steps."""
-    sides = {name: np.array([run[name] for run in runs]) for name in ("theirs", "ours")}
-    sides["difference"] = sides["ours"] - sides["theirs"]
-    count = sides["ours"].shape[1]
+    """IQM over seeds of all sides with 95 % intervals, and less theirs, at equal steps."""
+    own = [name for name in (OURS, ENDED) if name in runs[0]]
+    sides = {name: np.array([run[name] for run in runs]) for name in (THEIRS, *own)}
+    sides |= {less_theirs(name): sides[name] - sides[THEIRS] for name in own}
+    count = sides[THEIRS].shape[1]
     size = config.num_updates // count
     left = config.num_updates - count * size
     return [
@@ -209,14 +225,21 @@ def reached(runs: list[dict[str, Any]], config: TrainConfig) -> list[dict[str, A
     ]
 
 
+def less_theirs(name: str) -> str:
+    """Of a side, the key of its difference, seed by seed."""
+    return f"{name} less {THEIRS}"
+
+
 def tell(method: str, told: dict[str, Any]) -> None:
     """Prints the last point of both curves."""
     last = told["reached"][-1]
     print(f"{method} beside {told['script']}, {len(told['runs'])} seeds:")
-    for name in ("theirs", "ours", "difference"):
-        value = statistics.Interval(**last[name])
+    for name, found in last.items():
+        if name == "env_steps":
+            continue
+        value = statistics.Interval(**found)
         print(
-            f"  {name:<10} {value.iqm:8.2f} [{value.low:.2f}, {value.high:.2f}]"
+            f"  {name:<17} {value.iqm:8.2f} [{value.low:.2f}, {value.high:.2f}]"
             f"  at {last['env_steps']:,} steps"
         )
 

@@ -2,9 +2,12 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import leed_jax as leed
 from experiments import against_jaxmarl
 from experiments.against_jaxmarl import Comparison
 from leed_jax.config import TrainConfig
@@ -70,8 +73,21 @@ def test_both_sides_are_compared_at_equal_steps():
     runs = [{"theirs": [-9.0, t], "ours": [-9.0, t + d]} for t, d in ((-5, 1), (-4, 2), (-6, 3))]
     first, last = against_jaxmarl.reached(runs, config)
     assert (first["env_steps"], last["env_steps"]) == (3 * 16, 5 * 16)
-    assert (last["theirs"]["iqm"], last["ours"]["iqm"], last["difference"]["iqm"]) == (-5, -3, 2)
-    assert first["difference"] == {"iqm": 0, "low": 0, "high": 0}
+    difference = against_jaxmarl.less_theirs("ours")
+    assert (last["theirs"]["iqm"], last["ours"]["iqm"], last[difference]["iqm"]) == (-5, -3, 2)
+    assert first[difference] == {"iqm": 0, "low": 0, "high": 0}
+
+
+def test_a_time_limit_becomes_an_end():
+    env = leed.make("mpe/simple_spread", num_agents=2).env
+    action = jnp.zeros(2, int)
+    for each, end in ((env, False), (against_jaxmarl.limit_ends(env), True)):
+        state, _ = each.reset(jax.random.key(0))
+        step = jax.jit(each.step)
+        for count in range(1, 27):  # an episode has 26 steps
+            state, seen = step(jax.random.key(count), state, action)
+            assert bool(seen.truncated) == (count == 26)
+            assert seen.terminated.tolist() == [end and count == 26] * 2
 
 
 def test_runs_that_are_there_are_kept_and_others_added(checkout, tmp_path):
@@ -85,6 +101,8 @@ def test_runs_that_are_there_are_kept_and_others_added(checkout, tmp_path):
     # second update.
     assert all(-200 < value < -5 for value in run["ours"])
     assert run["ours"][0] == run["ours"][1] != run["ours"][2]
+    assert run["ended"][0] == run["ours"][0]
+    assert told["reached"][-1].keys() >= {"ended", "ended less theirs"}
     assert told["config"]["network"]["kind"] == "gru"
     path = tmp_path / "mappo.json"
     assert told == json.loads(path.read_text())
