@@ -78,7 +78,8 @@ def _paper(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator[
     yield markdown(suite_tables.finals(found))
     yield (
         "Over the tasks that a method shares with LEED, with scores normalised as below (equally "
-        "many seeds of every task); the area is that under the normalised learning curve."
+        "many seeds of every task) and what is below 0 counted as 0; the area is that under the "
+        "normalised learning curve."
     )
     yield markdown(suite_tables.aggregates(found))
     yield "### Samples and seconds to the best baseline's final score"

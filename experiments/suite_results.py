@@ -219,7 +219,8 @@ def best(outcomes: list[Outcome], task: str, *, helped: bool) -> Outcome | None:
 def common(outcomes: list[Outcome], variants: list[str]) -> list[list[np.ndarray]]:
     """Normalised final scores of several variants on the tasks that all of them have.
 
-    Of every task as many seeds as the fewest of all have, so that tasks weigh alike.
+    Of every task as many seeds as the fewest of all have, so that tasks weigh alike. Scores below
+    0 count as 0, as do seeds that diverged: how far below differs by task, and says little.
     """
     cells = {v: [find(outcomes, task, v) for task in tasks(outcomes)] for v in variants}
     shared = [
@@ -231,4 +232,4 @@ def common(outcomes: list[Outcome], variants: list[str]) -> list[list[np.ndarray
     chosen = {v: [each for i in shared if (each := found[i]) is not None]
               for v, found in cells.items()}  # fmt: skip
     seeds = min((len(each.final) for found in chosen.values() for each in found), default=0)
-    return [[each.normalised[:seeds] for each in chosen[v]] for v in variants]
+    return [[np.maximum(each.normalised[:seeds], 0.0) for each in chosen[v]] for v in variants]

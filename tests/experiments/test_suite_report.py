@@ -82,6 +82,22 @@ def test_aggregates_are_over_shared_tasks_with_equally_many_seeds(found):
     assert rows["LEED"][1] == "2" and rows["LEED"][-1] == "-"
 
 
+def test_scores_below_the_scale_weigh_in_statistics_as_seeds_that_diverged_do(found):
+    lost = [
+        each._replace(
+            final=np.array([-1000.0, np.nan]),
+            steps=each.steps._replace(values=each.steps.values - 1000),
+        )
+        if each.variant == "ippo"
+        else each
+        for each in found
+    ]
+    theirs = suite_results.common(lost, ["ippo"])[0]
+    assert all(task.tolist() == [0, 0] for task in theirs)
+    rows = {row[0]: row for row in tables.aggregates(lost).rows}
+    assert [float(cell.split()[0]) for cell in rows["IPPO"][2:5]] == [0, 1, 0]
+
+
 def test_areas_are_of_normalised_curves(found):
     smax = suite_results.find(found, SMAX, "leed")
     assert smax is not None
