@@ -42,7 +42,7 @@ def aggregates(outcomes: list[Outcome]) -> Grid:
             if (each := numbers.find(outcomes, task, variant)) is not None
             and score_bounds.of_task(task).bounds is not None
         ]
-        area = float(np.mean([max(0.0, statistics.iqm(each.area)) for each in shared]))
+        area = float(np.mean([max(0.0, float(statistics.iqm(each.area))) for each in shared]))
         improved = MISSING
         if variant != OURS:
             found = comparisons.interval(comparisons.probability_of_improvement, ours, theirs)
