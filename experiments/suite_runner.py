@@ -11,13 +11,14 @@ where its run can, as long as its settings stay the same. Finished cells lie in
 """
 
 import concurrent.futures
+import contextlib
 import json
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -35,6 +36,8 @@ TAIL = 2000
 """Characters of what a failed cell printed that are kept."""
 _RUNNING: set[subprocess.Popen[bytes]] = set()
 """Processes of the cells that compute now."""
+_STOPPED = threading.Event()
+"""Set by Ctrl-C or SIGTERM: what ends then has not failed, and goes on with the next call."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,8 @@ def run(config: SuiteConfig, console: rich.console.Console) -> list[Cell]:
 
     def one(each: Planned) -> None:
         with lock:
+            if _STOPPED.is_set():
+                return
             if not clock.allows(each):
                 console.print(f"no time for {each.cell.place}", highlight=False)
                 return
@@ -140,7 +145,9 @@ def run(config: SuiteConfig, console: rich.console.Console) -> list[Cell]:
         error = _process(each.cell, config)
         with lock:
             clock.done(each, time.monotonic() - began)
-            if error is not None:
+            if error is not None and _STOPPED.is_set():
+                console.print(f"stopped: {each.cell.place}", highlight=False)
+            elif error is not None:
                 failed.append(each.cell)
                 suite_cells.fail(each.cell, config.folder, error)
                 last = (error.strip().splitlines() or ["no message"])[-1]
@@ -199,12 +206,32 @@ def _process(cell: Cell, config: SuiteConfig) -> str | None:
     return said if said.strip() else f"ended with status {status}, and no message"
 
 
-def _terminate(number: int, frame: object) -> None:
+def _stop(number: int, frame: object) -> None:
     """Ends the cells' processes, too, which SIGTERM, other than Ctrl-C, does not reach."""
     del frame
-    for child in tuple(_RUNNING):
-        child.terminate()
+    _STOPPED.set()
+    if number == signal.SIGTERM:
+        for child in tuple(_RUNNING):
+            child.terminate()
     raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the suite between cells' chunks; they stay ignored where they are."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()
+    kept = {each: signal.getsignal(each) for each in numbers}
+    _STOPPED.clear()
+    try:
+        for number, handler in kept.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, _stop)
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -218,9 +245,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if config.dry_run:
         return 0
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
-    failed = run(config, console)
+    with _stoppable():
+        failed = run(config, console)
     for cell in failed:
         log = f"{config.work / cell.place}.log"
         console.print(f"failed: {cell.place}, see {log}", markup=False, highlight=False)

@@ -115,8 +115,8 @@ class RunConfig:
             raise ValueError("options must not hold num_agents: it is a setting of its own")
         if self.name is not None and not NAME.fullmatch(self.name):
             raise ValueError(
-                "name must be letters, digits, '.', '_', '+', '-', starting with a letter or "
-                f"digit, got {self.name!r}"
+                "name must be letters, digits, '.', '_', '+', '-', at most 100, starting with a "
+                f"letter or digit, got {self.name!r}"
             )
 
     def as_json(self) -> dict[str, Any]:

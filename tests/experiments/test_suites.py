@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import json
+import os
 import signal
 import sys
 import time
@@ -206,20 +207,39 @@ def test_a_process_that_fails_leaves_its_last_words(tmp_path):
     assert (tmp_path / "work" / "smoke" / "task" / "x.log").read_text().strip()
 
 
-def test_who_ends_a_suite_ends_the_cell_that_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_a_suite_ends_its_cell_which_has_not_failed(number, tmp_path, monkeypatch, capsys):
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nexec sleep 60\n")
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    config = SuiteConfig("smoke", folder=tmp_path / "kept", work=tmp_path / "work")
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        ended = pool.submit(suite_runner._process, suites.cells("smoke")[0], config)
+
+    def end() -> None:
         while not suite_runner._RUNNING:
             time.sleep(0.01)
-        with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
-            suite_runner._terminate(signal.SIGTERM, None)
-        assert ended.result(30) == f"ended with status -{int(signal.SIGTERM)}, and no message"
+        (child,) = suite_runner._RUNNING
+        os.kill(os.getpid(), number)
+        if number == signal.SIGINT:  # from a terminal it reaches both
+            suite_runner._STOPPED.wait(30)
+            child.send_signal(number)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    kept = signal.getsignal(signal.SIGTERM)
+    arguments = ["suite=smoke", f"folder={tmp_path / 'kept'}", f"work={tmp_path / 'work'}"]
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            pool.submit(end)
+            with pytest.raises(SystemExit, match=str(128 + number)):
+                suite_runner.main(arguments)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) == kept
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not suite_runner._RUNNING
+    first = suites.cells("smoke")[0].place
+    assert f"stopped: {first}" in capsys.readouterr().out
+    assert len(list((tmp_path / "work").rglob("*.log"))) == 1  # no other was begun
+    assert suite_cells.failures(tmp_path / "kept", "smoke") == []
 
 
 @pytest.mark.slow
