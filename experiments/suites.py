@@ -43,6 +43,8 @@ ABLATION_TASKS = (
     suite_tasks.spread(3, 409_600, 5, **MPE),
     suite_tasks.overcooked("cramped_room", 204_800, 3),
 )
+CAUTIOUS = {"train.expert.weight": 1.0, "train.learning_rate": 0.003}
+"""With a λ that adapts, for plans that nobody has judged: little weight, PPO's learning rate."""
 ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "methods": {
         "LEED, default": {},
@@ -66,6 +68,8 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "10, linear over a tenth": {"train.expert.decay_fraction": 0.1},
         "10, return gap": {"train.expert.schedule": "return_gap"},
         "10, DTW": {"train.expert.schedule": "dtw"},
+        "1, return gap, learning rate 0.003": {"train.expert.schedule": "return_gap", **CAUTIOUS},
+        "1, DTW, learning rate 0.003": {"train.expert.schedule": "dtw", **CAUTIOUS},
     },
     "room to surpass the expert": {
         "smoothing 0.05": {"train.expert.smoothing": 0.05},
@@ -103,6 +107,21 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "train.expert.schedule": "dtw",
             "train.learning_rate": 0.003,
         },
+        "adversarial, return gap from 1, learning rate 0.003": {
+            "quality": "adversarial",
+            "train.expert.schedule": "return_gap",
+            **CAUTIOUS,
+        },
+        "adversarial, DTW from 1, learning rate 0.003": {
+            "quality": "adversarial",
+            "train.expert.schedule": "dtw",
+            **CAUTIOUS,
+        },
+        "random plan 0, return gap from 1, learning rate 0.003": {
+            "quality": "random:0",
+            "train.expert.schedule": "return_gap",
+            **CAUTIOUS,
+        },
     },
     "number of demonstrations, without visited labels": {
         f"{count:,}": {"num_demonstrations": count, **STORED} for count in (1, 4, 16, 64, 256, 1024)
@@ -128,6 +147,9 @@ LACKING = {
         *("plans", "1,024", "LEED, shared, for the return"),
         # PPO delivers nothing within the budget, however soon λ lets go.
         *("adversarial, return gap, learning rate 0.003", "adversarial, DTW, learning rate 0.003"),
+        "adversarial, return gap from 1, learning rate 0.003",
+        "adversarial, DTW from 1, learning rate 0.003",
+        "random plan 0, return gap from 1, learning rate 0.003",
     ),
 }
 
