@@ -1,13 +1,9 @@
 """A run that was stopped and resumed is the run that never stopped, bit for bit."""
 
-import atexit
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_training
+from resuming import compiled_once, require_equal, train, without_seconds
 from tiny_training import CONFIG
 
 from leed_jax import loggers
-from leed_jax.config import NetworkConfig, TrainConfig
+from leed_jax.config import NetworkConfig
 from leed_jax.optimization import (
     checkpoints,
-    interruption,
     leaves,
     loop,
     memory,
@@ -32,56 +28,9 @@ from leed_jax.optimization import (
     runs,
     sweeps,
     trainer,
-    training,
 )
 
-SEEDS = (3, 5)
 POISONED = CONFIG.replace(anneal_learning_rate=False)
-_compiled: dict[Any, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def signals_are_heard() -> Iterator[None]:
-    """A process that a script starts in the background ignores SIGINT, and so would training."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def compiled_once(method: str) -> Iterator[None]:
-    """The same programs are compiled once for all tests of this file."""
-    compile_anew = programs.compiled
-
-    def compiled(env: Any, run: Any, config: TrainConfig, count: int, *rest: Any) -> Any:
-        if (method, config, count) not in _compiled:
-            _compiled[method, config, count] = compile_anew(env, run, config, count, *rest)
-        return _compiled[method, config, count]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(programs, "compiled", compiled)
-        yield
-
-
-def train(
-    method: str = "leed", config: TrainConfig = CONFIG, demos: Any = None, **options: Any
-) -> Any:
-    if demos is None and method != "ippo":
-        demos = tiny_training.demos()
-    options = {"seeds": SEEDS, **options}
-    with compiled_once(method):
-        return training.train(tiny_training.scenario(), demos, config, method=method, **options)
-
-
-def without_seconds(history: list[dict[str, Any]]) -> str:
-    """As text: NaN is not equal to itself."""
-    return json.dumps([{**line, "seconds": 0} for line in history])
-
-
-def require_equal(mine: Any, theirs: Any) -> None:
-    chex.assert_trees_all_equal(mine.params, theirs.params)
-    assert without_seconds(mine.history) == without_seconds(theirs.history)
-    assert mine.diverged == theirs.diverged and mine.env_steps == theirs.env_steps
 
 
 class Killed(Exception):
@@ -374,102 +323,3 @@ def test_a_folder_with_other_files_and_arguments_that_cannot_be_meant_are_refuse
 
 
 # ------------------------------------------------------------------------------ signals
-
-
-def interrupting(at: int, *signals: int) -> Any:
-    """A `MetricsWriter` stand-in that sends this process signals with its so many-th line."""
-
-    class Metrics(loggers.MetricsWriter):
-        count = 0
-
-        def write(self, record: Any) -> None:
-            super().write(record)
-            self.count += 1
-            for number in signals if self.count == at else ():
-                os.kill(os.getpid(), number)
-
-    return Metrics
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_finishes_the_chunk_and_saves(tmp_path: Path, number: int) -> None:
-    handlers = [signal.getsignal(each) for each in interruption.SIGNALS]
-    place, path = tmp_path / "it's", tmp_path / "metrics.jsonl"
-    # Of two seeds the third line is the first behind two updates; then comes the fourth.
-    with (
-        interrupting(3, number)(path) as metrics,
-        pytest.raises(
-            interruption.Interrupted, match=r"bc interrupted after 2 of 5 .*resume=True"
-        ) as e,
-    ):
-        train("bc", metrics=metrics, checkpoint_dir=place, checkpoint_every=9)
-    assert e.value.exit_status == 128 + number and str(place) in str(e.value)
-    assert [line["updates"] for line in loggers.read_metrics(path)] == [0, 0, 2, 2]
-    assert [signal.getsignal(each) for each in interruption.SIGNALS] == handlers
-    with loggers.MetricsWriter(path) as metrics:
-        found = train("bc", metrics=metrics, checkpoint_dir=place, checkpoint_every=9, resume=True)
-    require_equal(found, train("bc"))
-    assert without_seconds(loggers.read_metrics(path)) == without_seconds(found.history)
-
-
-def test_a_second_signal_stops_at_once_and_without_checkpoints_nothing_is_saved(
-    tmp_path: Path,
-) -> None:
-    first, second = (
-        interrupting(3, *[signal.SIGINT] * times)(tmp_path / str(times)) for times in (1, 2)
-    )
-    with first, pytest.raises(interruption.Interrupted, match="nothing was saved"):
-        train("bc", metrics=first)
-    with second, pytest.raises(KeyboardInterrupt, match="stopped at once"):
-        train("bc", metrics=second)
-    assert len(loggers.read_metrics(tmp_path / "2")) == 3
-
-
-def test_who_waits_for_arrays_hears_signals_and_their_errors() -> None:
-    class Slow:
-        def __init__(self, looks: float, error: Exception | None = None) -> None:
-            self.looks, self.error = looks, error
-
-        def is_ready(self) -> bool:
-            self.looks -= 1
-            if self.looks in (1, 2):
-                os.kill(os.getpid(), signal.SIGINT)
-            return self.looks <= 0
-
-        def block_until_ready(self) -> None:
-            assert self.is_ready()
-            if self.error is not None:
-                raise self.error
-
-    with interruption.Watch() as watch:
-        watch.wait([Slow(1), jnp.zeros(1)])
-        assert watch.heard() == 0
-        with pytest.raises(ValueError, match="of the device"):
-            watch.wait(Slow(2, ValueError("of the device")))  # and a signal
-        assert watch.heard() == signal.SIGINT
-        never = Slow(3)
-        with pytest.raises(interruption.Interrupted, match="stopped at once"):
-            watch.wait(never)
-        assert never.looks > 0
-    atexit.unregister(interruption._leave)  # for want of which this process would end with 130
-
-
-def test_other_threads_and_ignored_signals_are_left_alone() -> None:
-    seen = []
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        with interruption.Watch():
-            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-            handler = signal.getsignal(signal.SIGINT)
-
-            def elsewhere() -> None:
-                with interruption.Watch() as watch:
-                    watch.wait(jnp.zeros(1))
-                    seen.append(signal.getsignal(signal.SIGINT))
-
-            thread = threading.Thread(target=elsewhere)
-            thread.start()
-            thread.join()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert seen == [handler]
