@@ -3,6 +3,7 @@
 The page keeps what is written by hand; what stands between the two markers is replaced.
 """
 
+import collections
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from experiments import (
 from experiments.grids import markdown
 from experiments.suite_results import ANSWER_SECONDS, Outcome
 from leed_jax import files
+from leed_jax.result_tables import label
 
 PUBLISHED, PAGE = Path("docs/results/suites"), Path("docs/benchmarks.md")
 BEGIN = "<!-- Written by python -m experiments.report: changes below are lost. -->"
@@ -194,7 +196,29 @@ def _how_counted(found: list[Outcome]) -> str:
 
 def _command(suite: str, found: list[Outcome]) -> str:
     tasks = len(suite_results.tasks(found))
-    return f"`python -m experiments.run suite={suite}`: {len(found)} cells, {tasks} tasks."
+    command = f"`python -m experiments.run suite={suite}`"
+    return f"{command}: {len(found)} cells, {tasks} tasks, {seeds(found)}."
+
+
+def seeds(found: list[Outcome]) -> str:
+    """How many every cell has, e.g. "5 seeds (task b: 10, of which VDN: 4)"."""
+    usual = _commonest(found)
+    others = []
+    for task in suite_results.tasks(found):
+        here = [each for each in found if each.task == task]
+        most = _commonest(here)
+        fewer: dict[int, list[str]] = {}
+        for each in here:
+            if len(each.final) != most:
+                fewer.setdefault(len(each.final), []).append(label(each.variant))
+        if most != usual or fewer:
+            exceptions = "".join(f", of which {', '.join(v)}: {n}" for n, v in fewer.items())
+            others.append(f"{task}: {most}{exceptions}")
+    return f"{usual} seeds" + (f" ({'; '.join(others)})" if others else "")
+
+
+def _commonest(found: list[Outcome]) -> int:
+    return collections.Counter(len(each.final) for each in found).most_common(1)[0][0]
 
 
 def _failures(published: Path, suite: str) -> Iterator[str]:

@@ -38,6 +38,13 @@ def test_cells_come_in_the_order_of_the_suite(found):
     ]
 
 
+def test_the_number_of_seeds_is_said_and_where_it_is_another(found):
+    assert suite_report.seeds(found[:3]) == "3 seeds"
+    assert suite_report.seeds(found) == f"3 seeds ({SMAX}: 2)"
+    lost = [*found[:4], found[4]._replace(final=np.zeros(1)), found[5]]
+    assert suite_report.seeds(lost) == f"3 seeds ({SMAX}: 2, of which IPPO: 1)"
+
+
 def test_efficiency_counts_demonstrations_and_answers(found):
     grid = tables.efficiency(found)
     first = dict(zip(grid.header, grid.rows[0], strict=True))
