@@ -7,13 +7,16 @@ from it gets the agent anywhere. The idea of a balance per agent that dynamic ti
 is RELED's (arXiv 2511.19368); its formulas were not at hand, all of these are our own:
 
     g_i = clip((E_i - R_i) / (E_i - R_i0), 0, 1)      0 if E_i <= R_i0; 1 until an episode has ended
-    s_i = g_i                                                                 schedule "return_gap"
-    s_i = min(g_i / GATE, 1) clip((d_i - e_i) / (d_i0 - e_i), 0, 1)           schedule "dtw"
+    w_i = clip((E_i - R_i0) / D_i, 0, 1)^2                 1 if D_i = 0, and until one has ended
+    s_i = w_i g_i                                                             schedule "return_gap"
+    s_i = w_i min(g_i / GATE, 1) clip((d_i - e_i) / (d_i0 - e_i), 0, 1)       schedule "dtw"
 
-E: mean return of the demonstrations, R: running mean of the learner's training episodes, R_0: its
-first value. d: running mean of the warping distance of pieces of the learner's episodes to the
-nearest demonstration (`distances`), d_0: that of the first rollout, e: that of demonstrations to
-each other. The first factor of "dtw" ends imitation of an expert who is no better than the learner.
+E: mean return of the demonstrations, D: its deviation over them, R: running mean of the learner's
+training episodes, R_0: its first value. d: running mean of the warping distance of pieces of the
+learner's episodes to the nearest demonstration (`distances`), d_0: that of the first rollout, e:
+that of demonstrations to each other. From an expert who is hardly better than the first policy,
+measured by what episodes differ, there is little to learn, and g_i is mostly luck: hence the worth
+w_i. The gate of "dtw" ends imitation of an expert who is no better than the learner.
 
 The guard. An update is progress for agent i if its R_i exceeds the best so far by `guard_progress`
 of E_i - R_i0, or if the expert loss falls below the best so far by `guard_progress` of its first
@@ -48,6 +51,8 @@ class Reference(NamedTuple):
 
     agent_return: Float[Array, "N"]
     """Mean of the demonstrations."""
+    return_deviation: Float[Array, "N"]
+    """Standard deviation of the demonstrations' returns."""
     sequences: Float[Array, "K N L D"] | None
     """Of some demonstrations, for "dtw"."""
     deviation: Float[Array, "N D"] | None
@@ -102,11 +107,13 @@ def begin(num_agents: int) -> Balance:
 def reference(demos: Demonstrations, config: ExpertConfig) -> Reference:
     """What the demonstrations are to be compared by."""
     arrays = demos.arrays
-    returns = jnp.asarray(np.asarray(arrays.returns).mean(0), jnp.float32)
+    each = np.asarray(arrays.returns)
+    returns = jnp.asarray(each.mean(0), jnp.float32), jnp.asarray(each.std(0), jnp.float32)
     if config.schedule != "dtw":
-        return Reference(returns, None, None, None)
+        return Reference(*returns, None, None, None)
     observation, valid = np.asarray(arrays.observation), np.asarray(arrays.valid)
-    rows, counted = observation.reshape(-1, *observation.shape[2:]), valid.reshape(-1, len(returns))
+    rows = observation.reshape(-1, *observation.shape[2:])
+    counted = valid.reshape(-1, valid.shape[-1])
     # Evenly among them: demonstrations of several plans lie one behind the other.
     index = np.linspace(0, len(valid) - 1, min(config.dtw_episodes, len(valid))).round().astype(int)
 
@@ -120,7 +127,7 @@ def reference(demos: Demonstrations, config: ExpertConfig) -> Reference:
         distance = jnp.zeros(valid.shape[-1])
         if len(sequences) > 1:
             distance = distances.to_nearest(sequences, sequences, deviation, same=True).mean(0)
-        return Reference(returns, sequences, deviation, distance)
+        return Reference(*returns, sequences, deviation, distance)
 
     return prepared(rows, counted, observation[index], valid[index])
 
@@ -166,15 +173,24 @@ def gap(balance: Balance, reference: Reference) -> Float[Array, "N"]:
     return jnp.where(balance.episodes > 0, known, 1.0)
 
 
+def worth(balance: Balance, reference: Reference) -> Float[Array, "N"]:
+    """w, how much better than the first policy the expert is, measured by what episodes differ."""
+    whole = reference.agent_return - balance.first_return
+    varies = reference.return_deviation > 0
+    size = whole / jnp.where(varies, reference.return_deviation, 1.0)
+    known = varies & (balance.episodes > 0)
+    return jnp.where(known, jnp.clip(size, 0.0, 1.0) ** 2, 1.0)
+
+
 def share(balance: Balance, reference: Reference) -> Float[Array, "N"]:
     """s, how much is left to learn from the expert, in [0, 1]."""
-    left = gap(balance, reference)
+    left, most = gap(balance, reference), worth(balance, reference)
     if reference.distance is None:
-        return left
+        return most * left
     contrast = balance.first_distance - reference.distance
     tells = contrast > LEAST_CONTRAST * balance.first_distance
     away = (balance.distance - reference.distance) / jnp.where(tells, contrast, 1.0)
-    return jnp.minimum(left / GATE, 1.0) * jnp.where(tells, jnp.clip(away, 0.0, 1.0), 1.0)
+    return most * jnp.minimum(left / GATE, 1.0) * jnp.where(tells, jnp.clip(away, 0.0, 1.0), 1.0)
 
 
 def guard(
@@ -240,7 +256,11 @@ def learnt(
         config=config.expert,
         num_updates=config.num_updates,
     )
-    metrics = {"return_gap": gap(balance, reference), "trust": balance.trust}
+    metrics = {
+        "return_gap": gap(balance, reference),
+        "worth": worth(balance, reference),
+        "trust": balance.trust,
+    }
     if reference.distance is not None:
         metrics["distance"] = balance.distance
     return balance, metrics

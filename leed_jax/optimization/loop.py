@@ -163,7 +163,7 @@ class Loop:
             if "expert_weight" in metrics and self.method.uses_expert:
                 line["expert_weight"] = metrics["expert_weight"][index].tolist()
             # Where λ adapts, see `balance`.
-            for name in ("return_gap", "trust", "distance"):
+            for name in ("return_gap", "worth", "trust", "distance"):
                 if name in metrics:
                     line[name] = metrics[name][index].tolist()
             if "dropped_decisions" in metrics:

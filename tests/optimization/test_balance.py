@@ -15,8 +15,10 @@ from leed_jax.config import ExpertConfig, NetworkConfig
 from leed_jax.optimization import balance, distances, methods, minibatches, schedules, trainer
 from leed_jax.optimization.balance import Observed, Reference
 
-EXPERT = Reference(jnp.array([10.0, 10.0]), None, None, None)
-FAR = Reference(jnp.array([10.0]), jnp.zeros((1, 1, 1, 1)), jnp.ones((1, 1)), jnp.array([1.0]))
+EXPERT = Reference(jnp.array([10.0, 10.0]), jnp.zeros(2), None, None, None)
+FAR = Reference(
+    jnp.array([10.0]), jnp.zeros(1), jnp.zeros((1, 1, 1, 1)), jnp.ones((1, 1)), jnp.array([1.0])
+)
 """A demonstration that stands at 0; demonstrations are 1 away from each other."""
 
 
@@ -44,6 +46,26 @@ def test_the_gap_in_returns_shrinks_from_one_to_nothing_agent_by_agent():
         config, jnp.array([2.5, 2.5]), jnp.array([1.0, 0.5]), jnp.array([0.5, 1.0])
     )
     np.testing.assert_allclose(weight, 1.5)
+
+
+def test_an_expert_who_is_hardly_better_than_chance_counts_little():
+    lucky = EXPERT._replace(return_deviation=jnp.array([20.0, 8.0]))
+    begun = balance.begin(2)
+    np.testing.assert_array_equal(balance.worth(begun, lucky), 1)
+    # 10 and 4 above the first returns, in episodes that differ by 20 and 8: (1/2)^2 for both.
+    known = balance.observe(begun, returned(0, 6), lucky, num_envs=4)
+    np.testing.assert_allclose(balance.worth(known, lucky), 0.25)
+    np.testing.assert_allclose(balance.share(known, lucky), 0.25)
+    # Half of the way is left of 10, and nothing of 4: what the expert is worth stays.
+    later = balance.observe(known, returned(10, 20), lucky, num_envs=4)
+    np.testing.assert_allclose(balance.share(later, lucky), [0.125, 0])
+    np.testing.assert_allclose(balance.worth(later, lucky), 0.25)
+    # Better than chance by a deviation, or by more; and an expert whose episodes are all alike.
+    good = EXPERT._replace(return_deviation=jnp.array([10.0, 3.0]))
+    np.testing.assert_array_equal(balance.worth(known, good), 1)
+    np.testing.assert_array_equal(balance.worth(known, EXPERT), 1)
+    near = FAR._replace(return_deviation=jnp.array([20.0]))
+    np.testing.assert_allclose(balance.share(at(5, 0, balance.begin(1)), near), 0.25)
 
 
 def at(place, mean, known, count=4.0):
