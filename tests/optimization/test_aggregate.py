@@ -123,7 +123,7 @@ def test_the_expert_acts_in_the_first_rollout_and_the_learner_in_the_next(scenar
     assert (np.asarray(second.batch.action)[np.asarray(second.batch.label_weight) > 0] != 2).any()
 
 
-@pytest.mark.parametrize("kind", ["mlp", "gru"])
+@pytest.mark.parametrize("kind", ["mlp", pytest.param("gru", marks=pytest.mark.slow)])
 def test_it_learns_to_do_as_the_expert_and_looks_at_no_reward(scenario, guide, kind):
     config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
 

@@ -123,9 +123,9 @@ def test_actions_that_are_not_finite_are_not_executed():
 @pytest.mark.parametrize(
     ("kind", "labels"),
     [
-        ("mlp", "demonstrations"),
-        ("gru", "both"),
-        pytest.param("mlp", "both", marks=pytest.mark.slow),
+        ("mlp", "both"),
+        pytest.param("mlp", "demonstrations", marks=pytest.mark.slow),
+        pytest.param("gru", "both", marks=pytest.mark.slow),
         pytest.param("gru", "demonstrations", marks=pytest.mark.slow),
     ],
 )

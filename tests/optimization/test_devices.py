@@ -74,6 +74,7 @@ def test_eight_devices_draw_and_learn_as_one_does_and_all_hold_the_same(kind, tm
 # ------------------------------------------------------------------------------ two processes
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_parameters_that_one_ends_with(tmp_path):
     port = free_port()
     finish([start("process", tmp_path, number, 2, port) for number in range(2)])
