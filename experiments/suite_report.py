@@ -207,12 +207,12 @@ def seeds(found: list[Outcome]) -> str:
     for task in suite_results.tasks(found):
         here = [each for each in found if each.task == task]
         most = _commonest(here)
-        fewer: dict[int, list[str]] = {}
+        unlike: dict[int, list[str]] = {}
         for each in here:
             if len(each.final) != most:
-                fewer.setdefault(len(each.final), []).append(label(each.variant))
-        if most != usual or fewer:
-            exceptions = "".join(f", of which {', '.join(v)}: {n}" for n, v in fewer.items())
+                unlike.setdefault(len(each.final), []).append(label(each.variant))
+        if most != usual or unlike:
+            exceptions = "".join(f", of which {', '.join(v)}: {n}" for n, v in unlike.items())
             others.append(f"{task}: {most}{exceptions}")
     return f"{usual} seeds" + (f" ({'; '.join(others)})" if others else "")
 

@@ -320,6 +320,3 @@ def test_a_folder_with_other_files_and_arguments_that_cannot_be_meant_are_refuse
         wrong: Any = {name: 0}
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             train("bc", checkpoint_dir=tmp_path / "new", **wrong)
-
-
-# ------------------------------------------------------------------------------ signals
