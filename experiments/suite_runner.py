@@ -203,6 +203,8 @@ def _process(cell: Cell, config: SuiteConfig) -> str | None:
     if status == 0:
         return None
     said = log.read_text(encoding="utf-8", errors="replace")[-TAIL:]
+    if status == -signal.SIGKILL:  # nobody could say a last word
+        return f"{said}\nkilled, as systems do when memory runs out (fewer --jobs need less)"
     return said if said.strip() else f"ended with status {status}, and no message"
 
 

@@ -70,14 +70,21 @@ def train_rest(
       ValueError: one team does not fit into memory, or not as many as the checkpoints are of.
     """
     config, members = job.config, job.members
+    shared = memory.size(job.material)
+
+    def compiled_for(count: int) -> tuple[programs.Programs, int | None]:
+        mesh = hardware.mesh(chosen, count, config)
+        made, needed = programs.compiled(job.env, job.run, config, count, job.material, mesh)
+        if saving is not None and needed is not None:
+            needed += memory.checkpoint_bytes(memory.argument_bytes(made.advance) - shared)
+        return made, needed
+
     began = time.perf_counter()
     compiled, found = memory.fit(
-        lambda count: programs.compiled(
-            job.env, job.run, config, count, job.material, hardware.mesh(chosen, count, config)
-        ),
+        compiled_for,
         plan.at_once,
         plan.limit,
-        shared=memory.size(job.material),
+        shared=shared,
         advice=memory.advice(config, replays=job.method.mixer is not None),
     )
     if saving is not None and saving.record is not None and found.at_once < plan.at_once:

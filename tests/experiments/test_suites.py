@@ -207,6 +207,17 @@ def test_a_process_that_fails_leaves_its_last_words(tmp_path):
     assert (tmp_path / "work" / "smoke" / "task" / "x.log").read_text().strip()
 
 
+def test_a_process_that_is_killed_is_said_to_be(tmp_path, monkeypatch):
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\necho 10 % done\nkill -KILL $$\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    config = SuiteConfig("smoke", folder=tmp_path / "kept", work=tmp_path / "work")
+    error = suite_runner._process(suites.cells("smoke")[0], config)
+    assert error is not None and error.startswith("10 % done")
+    assert error.splitlines()[-1].startswith("killed, as systems do when memory runs out")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_ends_a_suite_ends_its_cell_which_has_not_failed(number, tmp_path, monkeypatch, capsys):
     script = tmp_path / "python"

@@ -129,6 +129,8 @@ def test_the_limit_is_the_device_s_own_else_the_system_s_and_can_be_set(monkeypa
     assert memory.limit_bytes() == 720
     device.stats = None
     assert memory.limit_bytes() is None
+    assert memory.checkpoint_bytes(1000) == 0
     device.platform = "cpu"
+    assert memory.checkpoint_bytes(1000) == 2500
     assert memory.limit_bytes() == 450
     assert memory.limit_bytes(num_devices=5) == 90

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import chex
@@ -14,7 +15,7 @@ import tiny_training
 from tiny_training import CONFIG
 
 from leed_jax import loggers, statistics
-from leed_jax.optimization import calls, members, sweeps, training
+from leed_jax.optimization import calls, members, memory, sweeps, training
 from leed_jax.optimization.results import Diverged, TrainResult
 from leed_jax.optimization.sweeps import SweepResult
 
@@ -130,9 +131,15 @@ def test_seeds_of_a_plain_training_are_split_too_and_its_lines_are_not_marked() 
     np.testing.assert_allclose(result.curve(), whole.curve(), rtol=1e-5)
 
 
-def test_one_team_that_does_not_fit_is_refused_with_what_would_help() -> None:
+def test_one_team_that_does_not_fit_is_refused_with_what_would_help(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=r"one team needs .* num_envs \(now 4\)"):
         alone(0.003, 1.0, method="bc", max_memory_mb=0.001)
+    # Copies for checkpoints count where they lie in the same memory.
+    monkeypatch.setattr(memory, "checkpoint_bytes", lambda state: 2**40 if state > 0 else 0)
+    with pytest.raises(ValueError, match=r"one team needs 1,024\.0 GB of memory"):
+        alone(0.003, 1.0, method="bc", max_memory_mb=0.001, checkpoint_dir=tmp_path)
 
 
 def test_histories_of_calls_are_joined_evaluation_by_evaluation() -> None:
