@@ -18,6 +18,8 @@ from leed_jax import comparisons
 
 COLUMNS = 3
 LEVELS = np.linspace(0.0, 1.1, 111)
+LEGEND_INCHES = 1.6
+"""Room for the longest name of a method with its line."""
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -195,5 +197,6 @@ def _legend(figure: Figure, panels: list[Axes]) -> None:
         drawn, names = axes.get_legend_handles_labels()
         found |= dict(zip(names, drawn, strict=True))
     if found:
+        columns = int(figure.get_figwidth() / LEGEND_INCHES)
         figure.legend(found.values(), found.keys(), loc="outside lower center",
-                      ncols=min(6, len(found)), frameon=False)  # fmt: skip
+                      ncols=min(columns, 6, len(found)), frameon=False)  # fmt: skip
