@@ -133,7 +133,7 @@ def halfway(each: Outcome) -> float:
 
 def rate(each: Outcome) -> float:
     """Seconds of training per million environment steps of a seed; NaN without steps."""
-    steps = each.env_steps * len(each.final)
+    steps = each.env_steps * (1 if each.side_by_side else len(each.final))
     return 1e6 * each.train_seconds / steps if steps else math.nan
 
 

@@ -155,8 +155,8 @@ def _growth(found: list[Outcome], folder: Path, written: list[Path]) -> Iterator
     yield (
         "Team returns of different numbers of agents are not comparable; the measures beside them "
         "are. Half the scale is the middle between 0 and 1 as below; steps count the "
-        "demonstrations'. Seconds are of training, taken while two cells shared two cores, so they "
-        "are rough. Tokens, an estimate (4 characters each), are those of all prompts and answers."
+        f"demonstrations'. Seconds are of training, without compilation, {_taken(found)}. "
+        "Tokens, an estimate (4 characters each), are those of all prompts and answers."
     )
     for family, name in (("mpe/simple_spread", "particles"), ("road/", "roads")):
         here = [each for each in found if each.task.startswith(family)]
@@ -177,21 +177,25 @@ def _how_counted(found: list[Outcome]) -> str:
         if assumed
         else ""
     )
-    taken = (
-        "as the cells took them at different times, all seeds side by side"
-        if not all(each.side_by_side for each in found)
-        else "of a single seed, without evaluations: the updates of all methods took turns on one "
-        f"machine (`python -m experiments.suite_rates`, rounds in {suite_rates.FILE})"
-    )
     return (
         "LEED's steps count those of the demonstrations (not those in which plans were scored for "
         "the model), and a score counts as reached at the first evaluation that the next one "
         "holds, so that nothing is finer than the evaluations. The "
         'baseline\'s steps are its whole budget; "to that score" are those at which it first held '
-        f"its final score. Seconds are of training, without compilation, {taken}. "
+        f"its final score. Seconds are of training, without compilation, {_taken(found)}. "
         f"{time}BC and others that learn from the same demonstrations are compared below, as they "
         "need few steps or none."
     )
+
+
+def _taken(found: list[Outcome]) -> str:
+    """Whose seconds they are."""
+    if all(each.side_by_side for each in found):
+        return (
+            "of a single seed, without evaluations: the updates of all methods took turns on one "
+            f"machine (`python -m experiments.suite_rates`, rounds in {suite_rates.FILE})"
+        )
+    return "as the cells took them at different times, all seeds side by side, so they are rough"
 
 
 def _command(suite: str, found: list[Outcome]) -> str:

@@ -52,13 +52,6 @@ settings.load_profile("leed_jax")
 jaxtyping.install_import_hook("leed_jax", "checking.typechecker")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file run in one process, which compiles for them once; other groups stay."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 def pytest_collection_finish() -> None:
     """What is there now stays: no garbage is looked for in it, and seldom elsewhere.
 

@@ -229,11 +229,7 @@ def test_a_cell_that_fails_ends_the_run_and_no_key_is_handed_on(tmp_path: Path) 
 
 
 @pytest.mark.notebooks
-@pytest.mark.parametrize(
-    # Every notebook in a group of its own: two of them run side by side.
-    "path",
-    [pytest.param(p, id=p.stem, marks=pytest.mark.xdist_group(p.stem)) for p in NOTEBOOKS],
-)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_in_the_small_size(path: Path, tmp_path: Path) -> None:
     env = {**os.environ, "LEED_DEMO": "small"}
     check_outputs(runner().execute(path, tmp_path, env=env, timeout=BUSY_SECONDS))

@@ -7,7 +7,7 @@ import pytest
 import rich.console
 import suite_folders
 
-from experiments import suite_rates, suite_report, suite_results, suites
+from experiments import suite_figures, suite_rates, suite_report, suite_results, suites
 from experiments import suite_tables as tables
 from experiments.suite_rates import Rate
 
@@ -41,6 +41,16 @@ def test_seconds_of_cells_are_those_side_by_side(root):
         first["of its seconds"] == f"{expected / 100:.3f}"
         and first["without the model's seconds"] == "0.500"
     )
+
+
+def test_seconds_per_step_are_a_seed_s_however_they_were_taken(root):
+    measured = suite_results.find(suite_results.load(root, "paper"), SPREAD, "leed")
+    suite_rates.path(root, "paper").unlink()
+    taken = suite_results.find(suite_results.load(root, "paper"), SPREAD, "leed")
+    assert measured is not None and taken is not None
+    assert suite_figures.rate(measured) == pytest.approx(0.5e6)
+    steps = taken.env_steps * len(taken.final)
+    assert suite_figures.rate(taken) == pytest.approx(1e6 * taken.train_seconds / steps)
 
 
 def test_methods_without_steps_are_timed_by_their_updates(root):

@@ -62,9 +62,7 @@ def compiled(index: int) -> Case:
 def marked(index: int) -> Any:
     name, options = CASES[index]
     marks = [] if families.by_default(name) and len(options) == 0 else [pytest.mark.slow]
-    # All tests of a scenario in one process: it compiles there once.
-    group = pytest.mark.xdist_group(f"contract-{index}")
-    return pytest.param(index, id=f"{name}-{options}", marks=[*marks, group])
+    return pytest.param(index, id=f"{name}-{options}", marks=marks)
 
 
 @pytest.fixture(params=[marked(index) for index in range(len(CASES))])
