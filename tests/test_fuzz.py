@@ -58,6 +58,7 @@ def test_no_mutated_answer_is_taken_that_a_second_check_refuses() -> None:
 # ------------------------------------------------- the harness finds what it is there to find
 
 
+@pytest.mark.slow
 def test_a_reader_that_believes_everything_is_found_out(
     files: fuzz_demonstrations.Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:

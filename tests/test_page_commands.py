@@ -7,7 +7,7 @@ from typing import Any
 import pages
 import pytest
 
-from experiments import suite_runner
+from experiments import suite_runner, suites
 from leed_jax import arguments, commands
 from leed_jax.commands.generating import GenerateConfig
 from leed_jax.config import TrainConfig
@@ -56,7 +56,8 @@ def check_command(words: list[str]) -> None:
 def check_run(options: list[str]) -> None:
     """Of ``experiments.run`` or ``leed run``."""
     if suite_runner.asked(options):
-        suite_runner.plan(suite_runner.parse(options))
+        config = suite_runner.parse(options)
+        assert suites.cells(config.suite, config.only)
     elif options[:1] not in (["--resume"], ["--help"]):
         arguments.parse(options)
 

@@ -82,7 +82,7 @@ def gap(found: Seen, wanted: Seen) -> dict[str, float]:
     return {name: most(*pair) for name, *pair in zip(Seen._fields, found, wanted, strict=True)}
 
 
-@pytest.mark.parametrize("num_agents", [3, 6])
+@pytest.mark.parametrize("num_agents", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_every_step_of_1000_random_episodes_is_jaxmarls(num_agents):
     env = particle.simple_spread(num_agents)
     spec, (first, (after, action)) = theirs(num_agents)
@@ -107,7 +107,7 @@ def test_every_step_of_1000_random_episodes_is_jaxmarls(num_agents):
     assert (apart > TOLERANCE).mean() < 0.02 and apart.max() < 1e-3
 
 
-@pytest.mark.parametrize("num_agents", [3, 6])
+@pytest.mark.parametrize("num_agents", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_whole_episodes_are_jaxmarls_where_rounding_is_finer(num_agents):
     _, (first, (after, _)) = theirs(num_agents, wide=True)
     with jax.enable_x64(True):

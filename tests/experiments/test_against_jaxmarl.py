@@ -90,6 +90,7 @@ def test_a_time_limit_becomes_an_end():
             assert seen.terminated.tolist() == [end and count == 26] * 2
 
 
+@pytest.mark.slow
 def test_runs_that_are_there_are_kept_and_others_added(checkout, tmp_path):
     config = Comparison(
         checkout, ("mappo",), num_agents=2, seeds=1, total_steps=3 * 52, output=tmp_path

@@ -122,6 +122,7 @@ def test_a_script_runs_unchanged_and_starts_anew_in_every_call(checkout, scenari
     assert program.matmul_gflop * 1e9 == pytest.approx(3 * 2 * 2 * 8 * 3 * 5)
 
 
+@pytest.mark.slow
 def test_both_are_timed_in_turn_and_compared(checkout):
     config = BenchmarkConfig(
         num_agents=(2,),

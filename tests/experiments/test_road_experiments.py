@@ -218,6 +218,7 @@ def test_wrong_loads_are_refused(tmp_path, capsys):
 # ------------------------------------------------------------------------------ speed
 
 
+@pytest.mark.slow
 def test_speed_is_measured_for_both_parts(monkeypatch):
     monkeypatch.setattr(road_speed, "COMPILATIONS", 1)
     config = road_speed.SpeedConfig(

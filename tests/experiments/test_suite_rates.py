@@ -69,6 +69,7 @@ def test_two_stages_are_the_sum_of_what_they_are_made_of():
     assert suite_rates.spent({"ippo": rates["ippo"]}, "bc_ppo", 100, 1000) is None
 
 
+@pytest.mark.slow
 def test_the_page_says_whose_seconds_they_are(root):
     assert "at different times" in suite_report.on_page("", _page(root))
     path = suite_rates.path(root, "paper")

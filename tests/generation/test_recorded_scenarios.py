@@ -25,7 +25,7 @@ PROMISED = {
     "smax/5m_vs_6m": ("won", 0.5),
     "smax/6h_vs_8z": ("won", 0.5),
 }
-QUICK = {"coin_game/3x3", "mpe/simple_speaker_listener", "overcooked_v2/cramped_room"}
+QUICK = {"coin_game/3x3", "mpe/simple_speaker_listener"}
 
 
 def conversation(name: str) -> records.Transcript:

@@ -53,7 +53,7 @@ def killed_after(chunks: int) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("method", ["leed", "bc"])
+@pytest.mark.parametrize("method", ["leed", pytest.param("bc", marks=pytest.mark.slow)])
 def test_a_run_that_died_and_is_resumed_equals_one_that_did_not(
     method: str, tmp_path: Path
 ) -> None:

@@ -47,7 +47,11 @@ def test_a_critic_sees_the_state_then_its_agents_observation_then_its_number():
 
 @pytest.mark.parametrize(
     ("method", "kind", "share"),
-    [("mappo", "mlp", 1.0), ("mappo_per_agent", "mlp", 0.5), ("mappo", "gru", 1.0)],
+    [
+        pytest.param("mappo", "mlp", 1.0, marks=pytest.mark.slow),
+        ("mappo_per_agent", "mlp", 0.5),
+        ("mappo", "gru", 1.0),
+    ],
 )
 def test_values_are_those_of_the_places_of_everyone(env, method, kind, share):
     env = env._replace(spec=env.spec._replace(decision_share=share))

@@ -63,7 +63,7 @@ def test_every_combination_has_its_configuration_and_marked_history() -> None:
     assert result.env_steps_per_second == pytest.approx(total)
 
 
-@pytest.mark.parametrize("index", [0, 3])
+@pytest.mark.parametrize("index", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_a_combination_equals_training_with_its_configuration(index: int) -> None:
     # The first has λ = 0, where training leaves the expert term out altogether.
     rate, weight = list(itertools.product(RATES, WEIGHTS))[index]

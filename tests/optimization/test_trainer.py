@@ -37,6 +37,10 @@ CONFIG = TrainConfig(
     expert=ExpertConfig(weight=1.0, batch_size=8),
 )
 
+MLPS = [pytest.param("mlp", 1.0, marks=pytest.mark.slow), ("mlp", 0.5)]
+"""With a share of the steps that are decisions."""
+each_kind = pytest.mark.parametrize(("kind", "share"), [*MLPS, ("gru", 1.0)])
+
 
 @pytest.fixture(scope="module")
 def scenario():
@@ -97,7 +101,7 @@ ALONE = methods.Method(
 )
 
 
-@pytest.mark.parametrize("kind", ["mlp", "gru"])
+@pytest.mark.parametrize("kind", ["mlp", pytest.param("gru", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("agent", [0, 1])
 def test_an_agents_update_does_not_depend_on_whether_the_others_learn(scenario, demos, agent, kind):
     config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
@@ -119,7 +123,7 @@ def test_an_agents_update_does_not_depend_on_whether_the_others_learn(scenario, 
     assert max(moved) > 1e-4
 
 
-@pytest.mark.parametrize(("kind", "share"), [("mlp", 1.0), ("mlp", 0.5), ("gru", 0.5)])
+@pytest.mark.parametrize(("kind", "share"), [*MLPS, ("gru", 0.5)])
 def test_an_update_compiles_once(scenario, demos, kind, share):
     config = CONFIG.replace(network=NetworkConfig(kind=kind, hidden_sizes=(8,)))
     env = with_share(scenario.env, share)
@@ -130,7 +134,7 @@ def test_an_update_compiles_once(scenario, demos, kind, share):
     assert ("dropped_decisions" in metrics) == (kind == "mlp" and share < 1)
 
 
-@pytest.mark.parametrize(("kind", "share"), [("mlp", 1.0), ("mlp", 0.5), ("gru", 1.0)])
+@each_kind
 def test_the_policy_before_the_update_is_that_of_the_rollout(scenario, demos, kind, share):
     config = CONFIG.replace(
         network=NetworkConfig(kind=kind, hidden_sizes=(8,)), kl_coefficient=1.0, num_minibatches=1
@@ -319,7 +323,7 @@ def test_missing_and_foreign_demonstrations_are_refused(scenario, demos):
         trainer.make_train(scenario, visited, "leed")
 
 
-@pytest.mark.parametrize(("kind", "share"), [("mlp", 1.0), ("mlp", 0.5), ("gru", 1.0)])
+@each_kind
 def test_a_common_trunk_values_its_rows_and_learns_from_both_losses(scenario, kind, share):
     network = NetworkConfig(kind=kind, hidden_sizes=(8, 8), common_trunk=True)
     config, env = CONFIG.replace(network=network), with_share(scenario.env, share)

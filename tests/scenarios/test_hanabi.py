@@ -403,6 +403,7 @@ def test_hints_among_four_players_go_to_whom_they_are_meant_for():
 # -------------------------------------------------------------------- plans and pictures
 
 
+@pytest.mark.slow
 def test_a_convention_that_fits_scores_well_and_one_that_does_not_does_not():
     ran = executed().episodes
     good, misunderstood, reckless = np.asarray(ran.measures["score"]).reshape(3, 32).mean(1)

@@ -306,6 +306,7 @@ def test_a_careful_plan_beats_a_careless_one_and_random_driving():
     assert np.mean(careful.measures["crashed"]) < 0.05
 
 
+@pytest.mark.slow
 def test_demonstrations_hold_actions_in_range_of_robots_that_still_drive():
     demos = execution.from_executed(SCENARIO, executed(), {})
     arrays = demos.arrays

@@ -14,8 +14,8 @@ from leed_jax.random_plans import random_plan
 from leed_jax.scenarios import Scenario
 
 SCORED_QUICKLY = leed.GenerationConfig(feedback_episodes=4)
-BY_DEFAULT = {"road/braess", "switch_riddle/prisoners"}
-"""Decisions now and then, and rules with illegal actions; the others are slow.
+BY_DEFAULT = {"road/braess"}
+"""Decisions now and then, and actions that are not always legal; the others are slow.
 Convolutions, memory, continuous actions and simple_spread are trained in tests of their own."""
 
 

@@ -91,7 +91,12 @@ def controlled(scenario: scenarios.Scenario, op: int, target: Any, state: Any) -
     ("short", "loaded", "options"),
     [
         ("tag", "MPE_simple_tag_v3", {}),
-        ("world_comm", "MPE_simple_world_comm_v3", {"action_type": "Discrete"}),
+        pytest.param(
+            "world_comm",
+            "MPE_simple_world_comm_v3",
+            {"action_type": "Discrete"},
+            marks=pytest.mark.slow,
+        ),
         ("facmac", "MPE_simple_facmac_6a_v1", {}),
     ],
 )
@@ -379,7 +384,8 @@ def chased(short: str, lead: int) -> execution.Executed:
 
 
 @pytest.mark.parametrize(
-    ("short", "least", "most"), [("tag", 70.0, 40.0), ("world_comm", 80.0, 60.0)]
+    ("short", "least", "most"),
+    [("tag", 70.0, 40.0), pytest.param("world_comm", 80.0, 60.0, marks=pytest.mark.slow)],
 )
 def test_leading_the_prey_catches_it_and_running_behind_it_does_not(short, least, most):
     # Measured over 256 episodes: 87 and 25 in simple_tag, 104 and 41 in simple_world_comm;
@@ -400,6 +406,7 @@ def test_feedback_reports_what_happened():
     assert text["adversary_0"].startswith(first)
 
 
+@pytest.mark.slow
 def test_demonstrations_of_continuous_actions_stay_in_bounds():
     aim = told(FACMAC, "Chase", prey="shared_out", lead=3)
     plan = dict.fromkeys(FACMAC.env.spec.agents, AgentPlan((aim,)))

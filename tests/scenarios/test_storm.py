@@ -22,9 +22,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "storm/storm_np": {"num_agents": 2},
 }
 FREEZE = 5
-every_storm = pytest.mark.parametrize("name", list(OPTIONS))
-# Whole episodes, and JaxMARL's own programs, take long to compile.
-one_storm = pytest.mark.parametrize(
+# JaxMARL's own programs take long to compile.
+each_storm = pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=[] if name == "storm/storm_2p" else [pytest.mark.slow])
@@ -112,7 +111,7 @@ WAIT = listed(("Wait", {}))
 # ------------------------------------------------------------------------ the environment
 
 
-@one_storm
+@each_storm
 def test_motion_and_observations_are_jaxmarls(name):
     variant = games.VARIANTS[name]
     _, reset, step, _ = made(name)
@@ -150,7 +149,7 @@ def _actions(name: str, action: Any) -> Any:
     return (action[0], action[1]) if name == "storm/storm_2p" else {0: action[0], 1: action[1]}
 
 
-@every_storm
+@each_storm
 def test_different_keys_give_different_starts_and_the_same_key_the_same(name):
     scenario, reset, _, view = made(name)
     keys = jax.random.split(jax.random.key(0), 64)
@@ -161,7 +160,7 @@ def test_different_keys_give_different_starts_and_the_same_key_the_same(name):
     np.testing.assert_array_equal(view(reset(keys[7])[0]).place, starts.place[7])
 
 
-@every_storm
+@each_storm
 def test_an_episode_is_one_inner_episode_and_ends_by_the_time_limit_alone(name):
     scenario, _, step, _ = made(name)
     assert scenario.env.spec.horizon == 152
@@ -191,7 +190,7 @@ def test_observations_of_storm_hold_what_is_held_and_shown_but_not_what_is_hidde
     np.testing.assert_array_equal(now.decision, [False, False])
 
 
-@every_storm
+@each_storm
 def test_who_is_in_reach_interacts_and_both_are_paid_by_the_matrix(name):
     variant = games.VARIANTS[name]
     _, _, step, view = made(name)
@@ -213,7 +212,7 @@ def test_who_is_in_reach_interacts_and_both_are_paid_by_the_matrix(name):
             assert bool(view(after).met.any()) is met
 
 
-@every_storm
+@each_storm
 def test_without_a_coin_nothing_is_paid_and_frozen_agents_start_anew_after_the_penalty(name):
     variant = games.VARIANTS[name]
     _, _, step, view = made(name)
@@ -231,6 +230,7 @@ def test_without_a_coin_nothing_is_paid_and_frozen_agents_start_anew_after_the_p
     np.testing.assert_array_equal(view(state).held, np.zeros((2, 2)))
 
 
+@pytest.mark.slow
 def test_jaxmarl_rewards_are_paid_on_request_and_do_not_change_what_a_plan_is_worth():
     nothing = scenarios.make("storm/storm", jaxmarl_rewards=True)
     state = state_of("storm/storm", [(3, 3, EAST), (3, 4, WEST)], [[1, 0], [1, 0]])
@@ -272,7 +272,7 @@ def test_options_out_of_range_are_refused():
 # ----------------------------------------------------------------------------- the words
 
 
-@every_storm
+@each_storm
 def test_ways_turn_before_they_go_and_keep_off_coins_only_if_told(name):
     agents = [(3, 3, EAST), (7, 7, NORTH)]
     for cell, expected in (
@@ -288,7 +288,7 @@ def test_ways_turn_before_they_go_and_keep_off_coins_only_if_told(name):
     assert labelled(name, state, listed(go_to(3, 5, "go_around")), WAIT)[0][0] != FORWARD
 
 
-@every_storm
+@each_storm
 def test_no_two_agents_go_to_the_same_coin_and_enough_is_enough(name):
     # Both are nearest to (3, 4); agent 1 is one step away, agent 0 is two.
     agents = [(3, 2, EAST), (4, 4, NORTH)]
@@ -306,7 +306,7 @@ def test_no_two_agents_go_to_the_same_coin_and_enough_is_enough(name):
     np.testing.assert_array_equal(memory.counter, [1, 0])
 
 
-@every_storm
+@each_storm
 def test_interact_zaps_who_is_in_reach_and_else_goes_there(name):
     variant = games.VARIANTS[name]
     held = [[1, 0], [1, 0]]
@@ -337,7 +337,7 @@ def test_a_cell_that_jaxmarls_zap_misses_is_not_aimed_at():
     np.testing.assert_array_equal(now.reward, [3, 3])
 
 
-@every_storm
+@each_storm
 def test_face_explore_and_wait(name):
     variant = games.VARIANTS[name]
     face = listed(("Face", {"partner": "agent_1"}))
@@ -355,7 +355,7 @@ def test_face_explore_and_wait(name):
         assert labelled(name, state, explore, WAIT)[0][0] == expected, (column, margin)
 
 
-@every_storm
+@each_storm
 def test_conditions_on_states_worked_by_hand(name):
     scenario, *_ = made(name)
     # Agent 0 looks east and sees four cells ahead and two to the side; agent 1 looks away.
@@ -395,7 +395,7 @@ def executed(name: str, coin: str) -> execution.Executed:
     return execution.execute(made(name)[0], [plan], keys)
 
 
-@one_storm
+@each_storm
 def test_the_instruction_decides_what_the_team_gets(name):
     # Measured over 64 episodes: 54 to 57 and 18 to 20; random plans give 0.1 to 0.2.
     cooperating, defecting = executed(name, "cooperate"), executed(name, "defect")
@@ -411,7 +411,7 @@ def test_the_instruction_decides_what_the_team_gets(name):
     assert np.asarray(cooperating.episodes.record.legal).all()
 
 
-@one_storm
+@each_storm
 def test_feedback_reports_what_happened(name):
     ran = executed(name, "defect").episodes
     told = made(name)[0].feedback(ran.record.state, ran.record.memory.targets)
